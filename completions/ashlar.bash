@@ -1,0 +1,24 @@
+# bash completion for ashlar, made by `ashlar help --completion`
+_ashlar()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} commands="run bench eval inspect version help" words=
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        COMPREPLY=($(compgen -W "$commands" -- "$cur"))
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+    run) words="-m --model -p --prompt -f --file -n --tokens -s --system --chat --no-chat --raw --no-raw --thinking --no-thinking --echo --no-echo -t --temp --top-k --top-p --min-p --repeat-penalty --repeat-last --seed --stop -c --ctx -j --threads -b --batch --isa --map --no-map --json --no-json -q --quiet --no-quiet --help" ;;
+    bench) words="-m --model -p --prompt-tokens -n --gen-tokens -d --depth -b --batch --pass -j --threads -r --runs --isa --map --no-map --json --no-json -q --quiet --no-quiet --help" ;;
+    eval) words="-m --model -n --tokens --tasks -s --samples --questions --seed --misses --no-misses -j --threads -b --batch --isa --json --no-json -q --quiet --no-quiet --help" ;;
+    inspect) words="-c --ctx --json --no-json --help" ;;
+    version) words="--help" ;;
+    help) words="$commands --man --no-man --completion --no-completion --help" ;;
+    esac
+    if [[ $cur == -* || ${COMP_WORDS[1]} == help ]]; then
+        COMPREPLY=($(compgen -W "$words" -- "$cur"))
+    else
+        COMPREPLY=($(compgen -f -- "$cur"))
+    fi
+}
+complete -o filenames -F _ashlar ashlar

@@ -1,0 +1,33 @@
+/* bench_report.h: the figures of `ashlar bench` as a table, or as JSON for bench/vs-llama. */
+#ifndef CLI_BENCH_REPORT_H
+#define CLI_BENCH_REPORT_H
+
+#include "ashlar.h"
+#include "base/buf.h"
+#include "cli/machine.h"
+
+/** One kind of run at one depth; speeds in tokens per second over all sequences. */
+struct bench_row {
+    bool prefill;
+    int depth, tokens, batch, threads;
+    double median, min, max;
+};
+
+struct bench_report {
+    const ashlar_model_info *info;
+    const char *path;
+    uint64_t file_hash; /* XXH3 */
+    uint64_t peak_rss_bytes;
+    double load_s;
+    int runs, pass;
+    struct bench_row *rows; /* (n_rows) */
+    int n_rows;
+};
+
+/** Median, least and most of n samples, which are sorted in place. */
+void bench_row_summarise(struct bench_row *row, double *samples, int n);
+
+void bench_report_table(const struct bench_report *r, struct buf *out);
+void bench_report_json(const struct bench_report *r, struct buf *out);
+
+#endif

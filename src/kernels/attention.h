@@ -1,0 +1,47 @@
+/*
+ * attention.h: attention of a batch over the pool. Work is cut into units of one KV head x up to
+ * ATTN_MAX_Q query tokens x (decode) a fixed range of keys, so that the cut, and with it the result,
+ * does not depend on the number of threads; partial results are merged in key order.
+ */
+#ifndef KERNELS_ATTENTION_H
+#define KERNELS_ATTENTION_H
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kernels/kernels.h"
+
+/** One sequence's attention in one layer. */
+struct attention_item {
+    int n_q;                     /* query tokens, the last n_q of the sequence */
+    const float *q;              /* (n_q, n_head, head_dim), q_stride floats per token */
+    size_t q_stride;
+    float *out;                  /* (n_q, n_head, head_dim), out_stride floats per token */
+    size_t out_stride;
+    const struct kv_span *spans; /* head h's spans at spans + h * n_spans */
+    int n_spans;
+    int n_keys;                  /* keys in the spans of a head; query i sees n_keys - n_q + 1 + i */
+};
+
+struct attention {
+    const struct kernels *kernels;
+    struct pool *pool;
+    int n_head, n_head_kv, head_dim;
+    enum tensor_type type;
+    int max_items, max_tokens, max_keys;
+    unsigned char *scratch;  /* (threads) */
+    size_t scratch_bytes;    /* per thread */
+    size_t kernel_bytes;     /* the kernel's share of it; a unit's results follow */
+    float *partials;
+    size_t partials_floats;
+};
+
+size_t attention_bytes(const struct kernels *kernels, int n_threads, int n_head, int n_head_kv,
+                       int head_dim, int max_items, int max_tokens, int max_keys);
+bool attention_init(struct attention *a, const struct kernels *kernels, struct pool *pool,
+                    int n_head, int n_head_kv, int head_dim, enum tensor_type type, int max_items,
+                    int max_tokens, int max_keys, struct arena *arena);
+
+/** Attend all items of one layer. The sum of n_q is at most max_tokens. */
+void attention_run(struct attention *a, const struct attention_item *items, int n_items);
+
+#endif

@@ -1,0 +1,13 @@
+/* avx512.h: pieces of the AVX-512 table that live in files of their own, for it and the AMX table. */
+#ifndef KERNELS_AVX512_H
+#define KERNELS_AVX512_H
+
+#include "kernels/kernels.h"
+
+/** Enter this file's entries into a table that holds simpler ones. */
+void avx512_fill_dot(struct kernels *table);
+void avx512_fill_dot_k(struct kernels *table);
+void avx512_fill_gemm(struct kernels *table);
+void avx512_fill_attend(struct kernels *table);
+
+#endif

@@ -1,0 +1,288 @@
+/*
+ * avx512_dot_k.c: decode products of the K formats: superblocks of 256 values with scales of their
+ * own inside. As in avx512_dot.c, four rows pass at once, weights are taken unsigned and the next
+ * rows are prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer Q2_K and Q3_K are
+ * unpacked to bytes first.
+ */
+#include "kernels/avx512.h"
+
+#if defined(__AVX512F__) && defined(__AVX512VNNI__)
+
+#include "kernels/avx2.h"
+#include "kernels/avx512_inline.h"
+
+enum { ROWS = 4 };
+
+/* Lanes 0-7 take float 2j of v, lanes 8-15 float 2j + 2, for j = 0, 4; odd: one further. */
+AVX512_INLINE __m512 spread_pair(__m512 v, int first, int second)
+{
+    __m512i each = _mm512_inserti64x4(_mm512_set1_epi32(first), _mm256_set1_epi32(second), 1);
+    return _mm512_permutexvar_ps(each, v);
+}
+
+/* ---- Q4_K, Q5_K ---- */
+
+/* A superblock of activations. Quarters are 64 values: groups 2i and 2i + 1. */
+struct x_super {
+    __m512i even[2], odd[2]; /* groups 0, 2 and 4, 6; groups 1, 3 and 5, 7 */
+    __m256 d, s;             /* per group */
+};
+
+AVX512_INLINE struct x_super load_x_super(const struct act_row *x, int at)
+{
+    struct x_super super;
+    const float *s = x->s + at / ACT_SUM_BLOCK;
+    UNROLL for (int i = 0; i < 2; i++) {
+        __m512i a = _mm512_loadu_si512(x->q + at + 128 * i);
+        __m512i b = _mm512_loadu_si512(x->q + at + 128 * i + 64);
+        super.even[i] = _mm512_shuffle_i64x2(a, b, 0x44);
+        super.odd[i] = _mm512_shuffle_i64x2(a, b, 0xee);
+    }
+    super.d = _mm256_loadu_ps(x->d + at / ACT_BLOCK);
+    __m512 halves = _mm512_loadu_ps(s);
+    __m512 sums = _mm512_add_ps(halves, _mm512_permute_ps(halves, 0xb1));
+    super.s = _mm512_castps512_ps256(_mm512_maskz_compress_ps(0x5555, sums));
+    return super;
+}
+
+/* The eight 6-bit scales and minima of Q4_K and Q5_K as floats. */
+AVX512_INLINE void scales_minima(const uint8_t s[12], __m256 *scales, __m256 *minima)
+{
+    const uint64_t six_bits = 0x3f3f3f3f, four_bits = 0x0f0f0f0f, two_bits = 0x03030303;
+    uint64_t a = format_u32(s), b = format_u32(s + 4), c = format_u32(s + 8);
+    uint64_t scale = (a & six_bits) | ((c & four_bits) | (a >> 6 & two_bits) << 4) << 32;
+    uint64_t min = (b & six_bits) | ((c >> 4 & four_bits) | (b >> 6 & two_bits) << 4) << 32;
+    *scales = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scale)));
+    *minima = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)min)));
+}
+
+/* Add bit `first` (lower half) and `second` (upper half) of the fifth-bit bytes to q. */
+AVX512_INLINE __m512i add_fifth(__m512i q, __m512i bits, int first, int second)
+{
+    __m512i wanted = _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << first)),
+                                        _mm256_set1_epi8((char)(1 << second)), 1);
+    return _mm512_mask_add_epi8(q, _mm512_test_epi8_mask(bits, wanted), q, _mm512_set1_epi8(16));
+}
+
+/* One superblock of one row; `fifth`: Q5_K. */
+AVX512_INLINE __m512 four_bit_step(bool fifth, const uint8_t *w, const struct x_super *x,
+                                   __m512 sum)
+{
+    const __m512i four_bits = _mm512_set1_epi8(15), zero = _mm512_setzero_si512();
+    const uint8_t *qs = w + (fifth ? 48 : 16);
+    __m256 scales, minima;
+    scales_minima(w + 4, &scales, &minima);
+    __m256 d = _mm256_mul_ps(_mm256_set1_ps(avx512_scale(w)), x->d);
+    __m512 factors = _mm512_castps256_ps512(_mm256_mul_ps(scales, d));
+    __m256 low_sums = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(avx512_scale(w + 2)), minima),
+                                    x->s);
+    sum = _mm512_sub_ps(sum, _mm512_zextps256_ps512(low_sums));
+    __m512i bits = zero;
+    if (fifth)
+        bits = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 16)));
+    UNROLL for (int i = 0; i < 2; i++) {
+        __m512i q = _mm512_loadu_si512(qs + 64 * i);
+        __m512i even = _mm512_and_si512(q, four_bits);
+        __m512i odd = _mm512_and_si512(_mm512_srli_epi16(q, 4), four_bits);
+        if (fifth) {
+            even = add_fifth(even, bits, 4 * i, 4 * i + 2);
+            odd = add_fifth(odd, bits, 4 * i + 1, 4 * i + 3);
+        }
+        even = _mm512_dpbusd_epi32(zero, even, x->even[i]);
+        odd = _mm512_dpbusd_epi32(zero, odd, x->odd[i]);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(even), spread_pair(factors, 4 * i, 4 * i + 2),
+                              sum);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(odd), spread_pair(factors, 4 * i + 1, 4 * i + 3),
+                              sum);
+    }
+    return sum;
+}
+
+AVX512_INLINE void four_bit_group(bool fifth, int n_rows, int k, const uint8_t *w,
+                                  size_t row_bytes, const struct act_row *x, float *y)
+{
+    const size_t bytes = fifth ? sizeof(struct block_q5_k) : sizeof(struct block_q4_k);
+    size_t ahead = row_bytes * (size_t)n_rows;
+    __m512 sum[ROWS];
+    UNROLL for (int r = 0; r < n_rows; r++)
+        sum[r] = _mm512_setzero_ps();
+    for (int at = 0; at < k; at += FORMAT_SUPER, w += bytes) {
+        struct x_super super = load_x_super(x, at);
+        UNROLL for (int r = 0; r < n_rows; r++) {
+            const uint8_t *row = w + (size_t)r * row_bytes;
+            avx512_prefetch(row, ahead);
+            avx512_prefetch(row, ahead + 64);
+            avx512_prefetch(row, ahead + 128);
+            sum[r] = four_bit_step(fifth, row, &super, sum[r]);
+        }
+    }
+    UNROLL for (int r = 0; r < n_rows; r++)
+        y[r] = _mm512_reduce_add_ps(sum[r]);
+}
+
+AVX512_INLINE void dot_four_bit(bool fifth, int n_rows, int k, const void *w, size_t row_bytes,
+                                const struct act_row *x, float *y)
+{
+    const uint8_t *row = w;
+    int r = 0;
+    for (; r + ROWS <= n_rows; r += ROWS, row += ROWS * row_bytes)
+        four_bit_group(fifth, ROWS, k, row, row_bytes, x, y + r);
+    for (; r < n_rows; r++, row += row_bytes)
+        four_bit_group(fifth, 1, k, row, row_bytes, x, y + r);
+}
+
+static void dot_q4_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
+                     float *y)
+{
+    dot_four_bit(false, n_rows, k, w, row_bytes, x, y);
+}
+
+static void dot_q5_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
+                     float *y)
+{
+    dot_four_bit(true, n_rows, k, w, row_bytes, x, y);
+}
+
+/* ---- Q6_K ---- */
+
+/* A superblock of activations in memory order. */
+struct x_six {
+    __m512i q[4], start[4]; /* 64 values each; -32 times their sums */
+    __m512 d;               /* per group of 16 */
+};
+
+AVX512_INLINE struct x_six load_x_six(const struct act_row *x, int at)
+{
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    const __m512i zero = _mm512_setzero_si512();
+    struct x_six six;
+    UNROLL for (int i = 0; i < 4; i++) {
+        six.q[i] = _mm512_loadu_si512(x->q + at + 64 * i);
+        six.start[i] = _mm512_sub_epi32(
+            zero, _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(32), six.q[i]));
+    }
+    six.d = _mm512_permutexvar_ps(
+        twice, _mm512_castps256_ps512(_mm256_loadu_ps(x->d + at / ACT_BLOCK)));
+    return six;
+}
+
+/* Lanes 4j to 4j + 3 take float 4i + j. */
+AVX512_INLINE __m512 spread_four(__m512 v, int i)
+{
+    const __m512i each = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(each, _mm512_set1_epi32(4 * i)), v);
+}
+
+AVX512_INLINE __m512 six_bit_step(const uint8_t *w, const struct x_six *x, __m512 sum)
+{
+    const __m512i four_bits = _mm512_set1_epi8(15), high_bits = _mm512_set1_epi8(0x30);
+    /* Left shifts for values 0-31 and 32-63 of a half, right shifts for 64-95 and 96-127. */
+    const __m512i left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
+    const __m512i right = _mm512_inserti64x4(_mm512_set1_epi16(0), _mm256_set1_epi16(2), 1);
+    __m128i bytes = _mm_loadu_si128((const void *)(w + 192));
+    __m512 factors = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+    factors = _mm512_mul_ps(_mm512_mul_ps(factors, _mm512_set1_ps(avx512_scale(w + 208))), x->d);
+    UNROLL for (int i = 0; i < 2; i++) {
+        __m512i low = _mm512_loadu_si512(w + 64 * i);
+        __m512i high = _mm512_broadcast_i64x4(
+            _mm256_loadu_si256((const void *)(w + 128 + 32 * i)));
+        __m512i a = _mm512_or_si512(
+            _mm512_and_si512(low, four_bits),
+            _mm512_and_si512(_mm512_sllv_epi16(high, left), high_bits));
+        __m512i b = _mm512_or_si512(
+            _mm512_and_si512(_mm512_srli_epi16(low, 4), four_bits),
+            _mm512_and_si512(_mm512_srlv_epi16(high, right), high_bits));
+        a = _mm512_dpbusd_epi32(x->start[2 * i], a, x->q[2 * i]);
+        b = _mm512_dpbusd_epi32(x->start[2 * i + 1], b, x->q[2 * i + 1]);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), spread_four(factors, 2 * i), sum);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(b), spread_four(factors, 2 * i + 1), sum);
+    }
+    return sum;
+}
+
+AVX512_INLINE void six_bit_group(int n_rows, int k, const uint8_t *w, size_t row_bytes,
+                                 const struct act_row *x, float *y)
+{
+    size_t ahead = row_bytes * (size_t)n_rows;
+    __m512 sum[ROWS];
+    UNROLL for (int r = 0; r < n_rows; r++)
+        sum[r] = _mm512_setzero_ps();
+    for (int at = 0; at < k; at += FORMAT_SUPER, w += sizeof(struct block_q6_k)) {
+        struct x_six six = load_x_six(x, at);
+        UNROLL for (int r = 0; r < n_rows; r++) {
+            const uint8_t *row = w + (size_t)r * row_bytes;
+            UNROLL for (size_t line = 0; line < 4; line++)
+                avx512_prefetch(row, ahead + 64 * line);
+            sum[r] = six_bit_step(row, &six, sum[r]);
+        }
+    }
+    UNROLL for (int r = 0; r < n_rows; r++)
+        y[r] = _mm512_reduce_add_ps(sum[r]);
+}
+
+static void dot_q6_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
+                     float *y)
+{
+    const uint8_t *row = w;
+    int r = 0;
+    for (; r + ROWS <= n_rows; r += ROWS, row += ROWS * row_bytes)
+        six_bit_group(ROWS, k, row, row_bytes, x, y + r);
+    for (; r < n_rows; r++, row += row_bytes)
+        six_bit_group(1, k, row, row_bytes, x, y + r);
+}
+
+/* ---- Q2_K, Q3_K: groups of 16 through a buffer ---- */
+
+AVX512_INLINE void dot_unpacked(unpack_fn unpack, size_t bytes, int n_rows, int k, const void *w,
+                                size_t row_bytes, const struct act_row *x, float *y)
+{
+    const __m512i sign = _mm512_set1_epi8((char)0x80);
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    for (int r = 0; r < n_rows; r++) {
+        const uint8_t *row = (const uint8_t *)w + (size_t)r * row_bytes;
+        __m512 sum = _mm512_setzero_ps();
+        for (int at = 0; at < k; at += FORMAT_SUPER, row += bytes) {
+            int8_t q[FORMAT_SUPER];
+            float d[16], m[16];
+            unpack(FORMAT_SUPER, row, q, d, m);
+            __m256 xd = _mm256_loadu_ps(x->d + at / ACT_BLOCK);
+            __m512 factors = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(xd));
+            factors = _mm512_mul_ps(factors, _mm512_loadu_ps(d));
+            sum = _mm512_fmadd_ps(_mm512_loadu_ps(m), _mm512_loadu_ps(x->s + at / ACT_SUM_BLOCK),
+                                  sum);
+            UNROLL for (int i = 0; i < 4; i++) {
+                __m512i xq = _mm512_loadu_si512(x->q + at + 64 * i), zero = _mm512_setzero_si512();
+                __m512i wq = _mm512_xor_si512(_mm512_loadu_si512(q + 64 * i), sign);
+                __m512i dot = _mm512_sub_epi32(_mm512_dpbusd_epi32(zero, wq, xq),
+                                               _mm512_dpbusd_epi32(zero, sign, xq));
+                sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), spread_four(factors, i), sum);
+            }
+        }
+        y[r] = _mm512_reduce_add_ps(sum);
+    }
+}
+
+static void dot_q2_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
+                     float *y)
+{
+    dot_unpacked(avx2_unpack(TENSOR_Q2_K), sizeof(struct block_q2_k), n_rows, k, w, row_bytes, x,
+                 y);
+}
+
+static void dot_q3_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
+                     float *y)
+{
+    dot_unpacked(avx2_unpack(TENSOR_Q3_K), sizeof(struct block_q3_k), n_rows, k, w, row_bytes, x,
+                 y);
+}
+
+void avx512_fill_dot_k(struct kernels *table)
+{
+    table->dot[TENSOR_Q2_K] = dot_q2_k;
+    table->dot[TENSOR_Q3_K] = dot_q3_k;
+    table->dot[TENSOR_Q4_K] = dot_q4_k;
+    table->dot[TENSOR_Q5_K] = dot_q5_k;
+    table->dot[TENSOR_Q6_K] = dot_q6_k;
+}
+
+#endif

@@ -1,0 +1,683 @@
+#!/usr/bin/env python3
+"""Trains models/recall.gguf: a llama of about a million weights that reads records and answers.
+
+The records come from tools/mkrecords (the same generator as `ashlar eval recall`); this file holds
+the model, its training and the GGUF writer, and needs nothing but PyTorch and numpy.
+
+  recall.py train --mkrecords build/tools/mkrecords --dir CKPT --stages 72:1,128:2,256:1.5
+  recall.py eval --dir CKPT --lengths 512,2048
+  recall.py export --dir CKPT --out models/recall.gguf
+
+A stage is LENGTH:MINUTES of processor time, so that a busy machine changes only how long it takes.
+Training goes on from CKPT/last.pt where there is one.
+"""
+import argparse
+import json
+import math
+import os
+import random
+import struct
+import subprocess
+import time
+
+import numpy as np
+import torch
+
+DIM, LAYERS, HEADS, KV_HEADS, HEAD_DIM, FF = 128, 4, 4, 2, 64, 352
+EPS = 1e-5
+# Half of a head's pairs turn by less than a tenth of a radian in a thousand tokens, so they can
+# match words at any distance; the fast pairs point to the word before.
+ROPE_BASE = 1e8
+GROUP = HEADS // KV_HEADS
+LENGTHS = (72, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # of mixed-in records
+BLOCK = 64  # rows of queries that attention handles at a time
+
+
+class Vocabulary:
+    """Tokens: the 256 bytes, the generator's words, two spaces (for the merge list), bos, eos."""
+
+    def __init__(self, mkrecords):
+        out = subprocess.run([mkrecords, "--vocab"], stdout=subprocess.PIPE, check=True).stdout
+        words = [json.loads(line) for line in out.decode().splitlines()]
+        self.tokens = [bytes([b]) for b in range(256)]
+        self.of_word = np.zeros(len(words), dtype=np.int64)
+        for i, word in enumerate(words):
+            text = word.encode()
+            if len(text) == 1:
+                self.of_word[i] = text[0]
+            else:
+                self.of_word[i] = len(self.tokens)
+                self.tokens.append(text)
+        self.tokens.append(b"  ")
+        self.bos, self.eos = len(self.tokens), len(self.tokens) + 1
+        self.size = len(self.tokens) + 2
+        self.line_end = int(self.of_word[words.index(".\n")])
+
+
+class Records:
+    """A stream of records of one length from mkrecords, as (tokens, marks)."""
+
+    def __init__(self, mkrecords, vocabulary, length, questions, tasks, seed, side="train"):
+        command = [mkrecords, "--ids", "--tokens", str(length - 1), "--questions", str(questions),
+                   "--tasks", tasks, "--seed", str(seed), "--side", side, "--count", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.vocabulary, self.length = vocabulary, length
+
+    def draw(self, count):
+        """tokens (count, length) and labels (count, length), -1 where nothing is asked."""
+        n, v = self.length - 1, self.vocabulary
+        raw = self.process.stdout.read(3 * n * count)
+        raw = np.frombuffer(raw, dtype=np.uint8).reshape(count, 3 * n)
+        words = np.ascontiguousarray(raw[:, :2 * n]).view(np.uint16).astype(np.int64)
+        marks = np.zeros((count, self.length), dtype=np.uint8)
+        marks[:, 1:] = raw[:, 2 * n:]
+        tokens = np.full((count, self.length), v.bos, dtype=np.int64)
+        tokens[:, 1:] = v.of_word[words]
+        tokens[marks == 3] = v.eos
+        labels = np.full((count, self.length), -1, dtype=np.int64)
+        answer = (marks[:, 1:] == 1) | (marks[:, 1:] == 2)
+        labels[:, :-1][answer] = tokens[:, 1:][answer]
+        labels[marks == 2] = v.eos
+        return tokens, labels
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def positions(tokens, labels, line_end, furthest, rng):
+    """Positions with gaps between lines: short records then teach far distances."""
+    count, length = tokens.shape
+    out = np.tile(np.arange(length, dtype=np.int64), (count, 1))
+    for row in range(count):
+        spare = furthest - length
+        if spare <= 0 or rng.random() < 0.4:
+            continue
+        first = np.flatnonzero(labels[row] >= 0)
+        ends = np.flatnonzero(tokens[row][:first[0] if len(first) else length] == line_end)
+        if len(ends) == 0:
+            continue
+        total = int(math.exp(rng.random() * math.log(spare)))
+        chosen = rng.sample(list(ends), min(len(ends), rng.randint(1, 6)))
+        cuts = sorted(rng.randint(0, total) for _ in range(len(chosen) - 1))
+        sizes = np.diff([0] + cuts + [total])
+        for at, size in zip(chosen, sizes):
+            out[row, at + 1:] += int(size)
+    return out
+
+
+# ---- the model ----
+
+SCRATCH = {}
+
+
+def scratch(name, shape):
+    """A view of a buffer that stays: fresh pages cost more than the arithmetic on them."""
+    need = math.prod(shape)
+    if name not in SCRATCH or SCRATCH[name].numel() < need:
+        SCRATCH[name] = torch.empty(need)
+    return SCRATCH[name][:need].view(shape)
+
+
+class Attention(torch.autograd.Function):
+    """Causal attention by blocks of queries; keeps the log-sum, computes the scores again.
+
+    q (N, GROUP, R, HEAD_DIM) for the rows `rows` (N, R), or all rows when it is None;
+    k and v (N, T, HEAD_DIM); N is batch times KV heads.
+    """
+
+    @staticmethod
+    def scores(q, k, rows, start, stop):
+        n, length = q.shape[0], k.shape[1]
+        end = stop if rows is None else int(rows[:, start:stop].max()) + 1
+        block = q[:, :, start:stop].reshape(n, -1, HEAD_DIM)
+        s = scratch("s", (n, block.shape[1], end))
+        torch.bmm(block, k[:, :end].transpose(1, 2), out=s)
+        view = s.view(n, GROUP, stop - start, end)
+        if rows is None:
+            hidden = torch.ones(stop - start, stop - start, dtype=torch.bool).triu_(1)
+            view[..., start:stop].masked_fill_(hidden, -1e30)
+        else:
+            hidden = torch.arange(end) > rows[:, start:stop, None]
+            view.masked_fill_(hidden[:, None], -1e30)
+        return block, s, end
+
+    @staticmethod
+    def forward(ctx, q, k, v, rows):
+        q = q * HEAD_DIM ** -0.5
+        out = torch.empty_like(q)
+        logs = torch.empty(q.shape[:3])
+        for start in range(0, q.shape[2], BLOCK):
+            stop = min(start + BLOCK, q.shape[2])
+            _, s, end = Attention.scores(q, k, rows, start, stop)
+            top = s.amax(-1, keepdim=True)
+            s.sub_(top).exp_()
+            total = s.sum(-1, keepdim=True)
+            o = torch.bmm(s, v[:, :end]).div_(total)
+            shape = (q.shape[0], GROUP, stop - start, -1)
+            out[:, :, start:stop] = o.view(shape)
+            logs[:, :, start:stop] = total.log_().add_(top).view(shape[:3])
+        ctx.save_for_backward(q, k, v, out, logs)
+        ctx.rows = rows
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        q, k, v, out, logs = ctx.saved_tensors
+        rows, n = ctx.rows, q.shape[0]
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        delta = (grad * out).sum(-1)
+        for start in range(0, q.shape[2], BLOCK):
+            stop = min(start + BLOCK, q.shape[2])
+            block, s, end = Attention.scores(q, k, rows, start, stop)
+            s.sub_(logs[:, :, start:stop].reshape(n, -1, 1)).exp_()
+            g = grad[:, :, start:stop].reshape(n, -1, HEAD_DIM)
+            dv[:, :end].baddbmm_(s.transpose(1, 2), g)
+            ds = scratch("ds", s.shape)
+            torch.bmm(g, v[:, :end].transpose(1, 2), out=ds)
+            ds.sub_(delta[:, :, start:stop].reshape(n, -1, 1)).mul_(s)
+            part = torch.bmm(ds, k[:, :end]).mul_(HEAD_DIM ** -0.5)
+            dq[:, :, start:stop] = part.view(n, GROUP, stop - start, HEAD_DIM)
+            dk[:, :end].baddbmm_(ds.transpose(1, 2), block)
+        return dq, dk, dv, None
+
+
+def norm(x, gain):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS) * gain
+
+
+def rotate(x, cos, sin):
+    """RoPE on (B, T, heads, HEAD_DIM) in halves; the export orders the rows in pairs."""
+    a, b = x[..., :HEAD_DIM // 2], x[..., HEAD_DIM // 2:]
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
+
+
+FREQUENCIES = ROPE_BASE ** (-torch.arange(HEAD_DIM // 2, dtype=torch.float64) * 2 / HEAD_DIM)
+
+
+def orthogonal_columns():
+    """(DIM, HEAD_DIM) with orthonormal columns that do not see dimension 0."""
+    columns = torch.randn(DIM, HEAD_DIM)
+    columns[0] = 0
+    return torch.linalg.qr(columns)[0]
+
+
+def head_columns(head):
+    return slice(head * HEAD_DIM, (head + 1) * HEAD_DIM)
+
+
+class Model:
+    """Weights are stacked by shape, short side first, as the optimizer wants them."""
+
+    def __init__(self, vocab_size, seed=1):
+        torch.manual_seed(seed)
+        self.vocab_size = vocab_size
+        self.weights = {
+            "embed": torch.randn(vocab_size, DIM) * DIM ** -0.5,
+            "gains": torch.ones(2 * LAYERS + 1, DIM),
+            "wide": torch.zeros(2 * LAYERS, DIM, HEADS * HEAD_DIM),  # q transposed, o
+            "square": torch.zeros(2 * LAYERS, DIM, KV_HEADS * HEAD_DIM),  # k and v transposed
+            "ff": torch.randn(3 * LAYERS, DIM, FF) * 0.5 * DIM ** -0.5,  # gate, up transposed; down
+        }
+        self.weights["ff"][2 * LAYERS:] *= 0.1
+        self.start_near_lookup()
+        for w in self.weights.values():
+            w.requires_grad_(True)
+
+    def start_near_lookup(self):
+        """Starts with the look-up circuit in rough shape.
+
+        A look-up takes two layers that are useless apart, which is slow to find by gradient: layer 0
+        writes what the word before was, layer 1 looks for a word that was preceded by this one.
+        Elsewhere queries are like keys and outputs like values transposed.
+        """
+        wide, square, embed = (self.weights[n] for n in ("wide", "square", "embed"))
+        embed[:, 0] = 0.3  # a direction that all words share, for heads that look by place alone
+        for layer in range(LAYERS):
+            for kv in range(KV_HEADS):
+                k, v = orthogonal_columns(), orthogonal_columns()
+                square[layer, :, head_columns(kv)] = k
+                square[LAYERS + layer, :, head_columns(kv)] = 0.3 * v
+                for h in range(kv * GROUP, (kv + 1) * GROUP):
+                    wide[layer, :, head_columns(h)] = k + 0.05 * torch.randn(DIM, HEAD_DIM)
+                    wide[LAYERS + layer, :, head_columns(h)] = 0.2 * v
+        now, one_back, two_back = (orthogonal_columns() for _ in range(3))
+        self.start_places(now, one_back, two_back)
+        self.start_matches(now, one_back, two_back)
+
+    def start_places(self, now, one_back, two_back):
+        """Layer 0: heads 0 and 1 copy the words one and two back into spaces of their own."""
+        wide, square = self.weights["wide"], self.weights["square"]
+        fast = 14
+        angle = FREQUENCIES[:fast].float()
+        first = head_columns(0)
+        square[0, :, first] *= 0.05
+        square[0, 0, first.start:first.start + fast] = 2.0
+        square[LAYERS, :, first] = 0.6 * now
+        for h, back, space in ((0, 1, one_back), (1, 2, two_back)):
+            at, half = h * HEAD_DIM, h * HEAD_DIM + HEAD_DIM // 2
+            wide[0, :, head_columns(h)] *= 0.05
+            wide[0, 0, at:at + fast] = 2.5 * torch.cos(angle * back)
+            wide[0, 0, half:half + fast] = -2.5 * torch.sin(angle * back)
+            wide[LAYERS, :, head_columns(h)] = 0.25 * space
+
+    def start_matches(self, now, one_back, two_back):
+        """Layers 1 and 2: this word against the word before, alone and with the one before it.
+
+        The match sits in the slow pairs of RoPE, which distance hardly turns.
+        """
+        wide, square = self.weights["wide"], self.weights["square"]
+        slow = torch.where(torch.arange(HEAD_DIM) % (HEAD_DIM // 2) < 14, 0.1, 2.0)
+        odd = torch.arange(HEAD_DIM) % 2 == 1
+        for layer in (1, 2):
+            square[layer, :, head_columns(0)] = one_back * slow
+            square[layer, :, head_columns(1)] = torch.where(odd, two_back, one_back) * slow
+            for h in range(HEADS):
+                q = now if h < GROUP else torch.where(odd, one_back, now)
+                wide[layer, :, head_columns(h)] = q * slow + 0.03 * torch.randn(DIM, HEAD_DIM)
+
+    def attention(self, x, layer, cos, sin, rows):
+        """x (B, T, DIM) normalised -> (B, R, DIM); rows (B, R) or None for all."""
+        q_t, o = self.wide[layer], self.wide[LAYERS + layer]
+        k_t, v_t = self.square[layer], self.square[LAYERS + layer]
+        b, t = x.shape[:2]
+        k = rotate((x @ k_t).view(b, t, KV_HEADS, HEAD_DIM), cos, sin)
+        v = (x @ v_t).view(b, t, KV_HEADS, HEAD_DIM)
+        if rows is not None:
+            x = x.gather(1, rows[..., None].expand(-1, -1, DIM))
+            pick = rows[..., None, None].expand(-1, -1, 1, HEAD_DIM // 2)
+            cos, sin = (y.expand(b, -1, -1, -1).gather(1, pick) for y in (cos, sin))
+        r = x.shape[1]
+        q = rotate((x @ q_t).view(b, r, HEADS, HEAD_DIM), cos, sin)
+        q = q.view(b, r, KV_HEADS, GROUP, HEAD_DIM).permute(0, 2, 3, 1, 4)
+        q = q.reshape(b * KV_HEADS, GROUP, r, HEAD_DIM)
+        k, v = (y.permute(0, 2, 1, 3).reshape(b * KV_HEADS, t, HEAD_DIM) for y in (k, v))
+        if rows is not None:
+            rows = rows.repeat_interleave(KV_HEADS, 0)
+        out = Attention.apply(q, k, v, rows)
+        out = out.view(b, KV_HEADS, GROUP, r, HEAD_DIM).permute(0, 3, 1, 2, 4)
+        return out.reshape(b, r, HEADS * HEAD_DIM) @ o.t()
+
+    def forward(self, tokens, place, rows):
+        """Logits (B, R, vocab) at the positions rows (B, R); the last layer computes no others."""
+        self.wide, self.square = self.weights["wide"].unbind(0), self.weights["square"].unbind(0)
+        ff, gains = self.weights["ff"].unbind(0), self.weights["gains"].unbind(0)
+        angle = (place[..., None].double() * FREQUENCIES).float()[:, :, None]
+        cos, sin = angle.cos(), angle.sin()
+        x = self.weights["embed"][tokens]
+        for layer in range(LAYERS):
+            here = rows if layer == LAYERS - 1 else None
+            y = self.attention(norm(x, gains[layer]), layer, cos, sin, here)
+            if here is not None:
+                x = x.gather(1, rows[..., None].expand(-1, -1, DIM))
+            x = x + y
+            y = norm(x, gains[LAYERS + layer])
+            y = torch.nn.functional.silu(y @ ff[layer]) * (y @ ff[LAYERS + layer])
+            x = x + y @ ff[2 * LAYERS + layer].t()
+        return norm(x, gains[2 * LAYERS]) @ self.weights["embed"].t()
+
+
+def asked_rows(labels):
+    """Rows (B, R) where labels are, padded with the last one, and their labels (B, R), -1 there."""
+    where = [np.flatnonzero(row >= 0) for row in labels]
+    longest = max(len(w) for w in where)
+    rows = np.stack([np.pad(w, (0, longest - len(w)), mode="edge") for w in where])
+    wanted = np.take_along_axis(labels, rows, 1)
+    for i, w in enumerate(where):
+        wanted[i, len(w):] = -1
+    return torch.from_numpy(rows), torch.from_numpy(wanted)
+
+
+# ---- training ----
+
+class Optimizer:
+    """Muon on the matrices, Adam on embeddings and gains."""
+
+    def __init__(self, weights):
+        self.weights = weights
+        self.state = {n: [torch.zeros_like(w), torch.zeros_like(w)] for n, w in weights.items()}
+        self.steps = 0
+
+    @staticmethod
+    def orthogonal(g):
+        g = g / (g.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+        for _ in range(5):
+            a = g @ g.transpose(1, 2)
+            g = 3.4445 * g + (-4.7750 * a + 2.0315 * (a @ a)) @ g
+        return g
+
+    @torch.no_grad()
+    def step(self, muon_rate, adam_rate):
+        self.steps += 1
+        norms = [w.grad.norm() for w in self.weights.values()]
+        clip = min(1.0, 1.0 / (float(torch.stack(norms).norm()) + 1e-6))
+        for name, w in self.weights.items():
+            first, second = self.state[name]
+            g = w.grad * clip
+            if w.dim() == 3:
+                first.mul_(0.95).add_(g)
+                w.add_(self.orthogonal(g + 0.95 * first), alpha=-muon_rate)
+                w.mul_(1 - 0.02 * muon_rate)
+            else:
+                first.mul_(0.9).add_(g, alpha=0.1)
+                second.mul_(0.98).addcmul_(g, g, value=0.02)
+                up = first / (1 - 0.9 ** self.steps)
+                down = (second / (1 - 0.98 ** self.steps)).sqrt_().add_(1e-8)
+                w.addcdiv_(up, down, value=-adam_rate)
+            w.grad = None
+
+
+def question_count(length):
+    """A short record holds few facts; beyond 24 questions a record teaches little more."""
+    return max(2, min(24, length // 48))
+
+
+def loss_of(model, tokens, labels, place):
+    rows, wanted = asked_rows(labels)
+    logits = model.forward(torch.from_numpy(tokens), torch.from_numpy(place), rows)
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(),
+                                             ignore_index=-1)
+
+
+@torch.no_grad()
+def measure(model, mkrecords, vocabulary, length, task, questions, seed=77):
+    """The share of questions with every word of the answer right, and of words."""
+    asked = 1 if task == "needle" and length > 256 else min(16, question_count(length))
+    records = Records(mkrecords, vocabulary, length, asked, task, seed, "eval")
+    exact, words = [], []
+    while len(exact) < questions:
+        tokens, labels = records.draw(max(1, min(16, 4096 // length)))
+        rows, wanted = asked_rows(labels)
+        place = torch.arange(length)[None]
+        logits = model.forward(torch.from_numpy(tokens), place, rows)
+        right = (logits.argmax(-1) == wanted).numpy()
+        for r in range(len(tokens)):
+            hits, last = [], wanted[r].numpy() == vocabulary.eos
+            for i in range(right.shape[1]):
+                if wanted[r, i] < 0:
+                    break
+                hits.append(right[r, i])
+                if last[i]:
+                    exact.append(all(hits))
+                    words += hits
+                    hits = []
+    records.close()
+    return sum(exact) / len(exact), sum(words) / len(words), len(exact)
+
+
+def report(model, args, vocabulary, lengths, questions=48):
+    for length in lengths:
+        line = []
+        for task in ("needle", "keyvalue", "chain", "multivalue"):
+            exact, words, n = measure(model, args.mkrecords, vocabulary, length, task, questions)
+            line.append(f"{task} {exact:.3f} ({words:.3f}, {n})")
+        print(f"  eval {length}: " + "  ".join(line), flush=True)
+
+
+def parse_stages(text):
+    return [(int(length), float(minutes) * 60)
+            for length, minutes in (stage.split(":") for stage in text.split(","))]
+
+
+class Run:
+    """What a checkpoint holds: weights, optimizer, and the history for the card."""
+
+    def __init__(self, args, vocabulary):
+        self.model = Model(vocabulary.size, args.seed)
+        self.optimizer = Optimizer(self.model.weights)
+        self.history = {"steps": 0, "tokens": 0, "seconds": 0.0, "stages": []}
+        self.path = os.path.join(args.dir, "last.pt")
+        source = args.start or self.path
+        if os.path.exists(source):
+            saved = torch.load(source)
+            for name, w in saved["weights"].items():
+                self.model.weights[name].data.copy_(w)
+                self.optimizer.state[name] = saved["state"][name]
+            self.optimizer.steps = saved["optimizer_steps"]
+            self.history = saved["history"]
+            print("goes on from", source, self.history, flush=True)
+
+    def save(self, path=None):
+        saved = {"weights": {n: w.detach() for n, w in self.model.weights.items()},
+                 "state": self.optimizer.state, "optimizer_steps": self.optimizer.steps,
+                 "history": self.history}
+        torch.save(saved, self.path + ".new")
+        os.replace(self.path + ".new", path or self.path)
+
+
+class Clock:
+    """Processor seconds since the start, and how far the whole run is."""
+
+    def __init__(self, stages):
+        self.start, self.total = time.process_time(), sum(seconds for _, seconds in stages)
+
+    def seconds(self):
+        return time.process_time() - self.start
+
+    def rate(self, cooldown, stage_steps):
+        """The learning rate's factor: a short rise in each stage, a fall at the end of the run."""
+        left = 1.0 - min(1.0, self.seconds() / self.total)
+        fall = min(1.0, left / cooldown) if cooldown else 1.0
+        return max(0.03, fall) * min(1.0, (stage_steps + 1) / 20)
+
+
+class Streams:
+    """A stream of records for each length, opened when it is first wanted."""
+
+    def __init__(self, args, vocabulary, rng):
+        self.args, self.vocabulary, self.rng, self.open = args, vocabulary, rng, {}
+
+    def draw(self, longest):
+        """A step's records: of the stage's length, or of a shorter one."""
+        args, length = self.args, longest
+        if self.rng.random() < args.mix:
+            length = self.rng.choice([n for n in LENGTHS if n <= longest])
+        if length not in self.open:
+            self.open[length] = Records(args.mkrecords, self.vocabulary, length,
+                                        question_count(length), args.tasks,
+                                        self.rng.getrandbits(62))
+        tokens, labels = self.open[length].draw(max(1, min(args.batch // length, 64)))
+        place = positions(tokens, labels, self.vocabulary.line_end, args.furthest, self.rng)
+        return tokens, labels, place
+
+    def close(self):
+        for records in self.open.values():
+            records.close()
+
+
+def train_stage(args, run, streams, clock, length, until):
+    """Steps until the clock shows `until` seconds; tells every 20 seconds and saves then."""
+    history, losses, steps, told, tokens_told = run.history, [], 0, clock.seconds(), 0
+    while clock.seconds() < until:
+        rate = clock.rate(args.cooldown, steps)
+        tokens, labels, place = streams.draw(length)
+        loss = loss_of(run.model, tokens, labels, place)
+        loss.backward()
+        run.optimizer.step(args.muon * rate, args.adam * rate)
+        losses.append(float(loss))
+        steps += 1
+        history["steps"] += 1
+        history["tokens"] += tokens.size
+        tokens_told += tokens.size
+        if clock.seconds() - told > 20:
+            print(f"{clock.seconds():6.0f} s  length {length}  steps {history['steps']}  "
+                  f"loss {sum(losses) / len(losses):.4f}  rate {rate:.2f}  "
+                  f"{tokens_told / (clock.seconds() - told):.0f} tok/s", flush=True)
+            losses, told, tokens_told = [], clock.seconds(), 0
+            run.save()
+
+
+def train(args):
+    vocabulary = Vocabulary(args.mkrecords)
+    run = Run(args, vocabulary)
+    rng = random.Random(args.seed + run.history["steps"])
+    stages = parse_stages(args.stages)
+    streams, clock = Streams(args, vocabulary, rng), Clock(stages)
+    until = 0.0
+    for length, seconds in stages:
+        until += seconds
+        train_stage(args, run, streams, clock, length, until)
+        run.history["seconds"] += seconds
+        run.history["stages"].append([length, seconds / 60])
+        run.save()
+        run.save(os.path.join(args.dir, f"stage-{length}.pt"))
+    streams.close()
+    report(run.model, args, vocabulary, sorted({length for length, _ in stages}), 32)
+
+
+# ---- GGUF ----
+
+def byte_letters():
+    """The letters that byte-level BPE writes for bytes (as GPT-2 chose them)."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters, extra = {b: chr(b) for b in plain}, 256
+    for b in range(256):
+        if b not in letters:
+            letters[b] = chr(extra)
+            extra += 1
+    return letters
+
+
+class GGUF:
+    """Collects metadata and tensors, then writes them; see the format's specification."""
+    U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+    ALIGN = 32
+
+    def __init__(self):
+        self.pairs, self.tensors = [], []
+
+    @staticmethod
+    def text(s):
+        raw = s.encode()
+        return struct.pack("<Q", len(raw)) + raw
+
+    def scalar(self, kind, value):
+        if kind == self.STRING:
+            return self.text(value)
+        return struct.pack({self.U32: "<I", self.I32: "<i", self.F32: "<f", self.BOOL: "<?"}[kind],
+                           value)
+
+    def add(self, key, kind, value):
+        self.pairs.append(self.text(key) + struct.pack("<I", kind) + self.scalar(kind, value))
+
+    def add_array(self, key, kind, values):
+        head = self.text(key) + struct.pack("<IIQ", self.ARRAY, kind, len(values))
+        self.pairs.append(head + b"".join(self.scalar(kind, v) for v in values))
+
+    def add_tensor(self, name, array):
+        """Matrices as F16, vectors as F32; shape (rows, columns) as numpy has it."""
+        self.tensors.append((name, array.astype(np.float16 if array.ndim == 2 else np.float32)))
+
+    def write(self, path):
+        head = b"GGUF" + struct.pack("<IQQ", 3, len(self.tensors), len(self.pairs))
+        head += b"".join(self.pairs)
+        offset, data = 0, []
+        for name, array in self.tensors:
+            kind = 1 if array.dtype == np.float16 else 0
+            head += self.text(name) + struct.pack("<I", array.ndim)
+            head += b"".join(struct.pack("<Q", n) for n in reversed(array.shape))
+            head += struct.pack("<IQ", kind, offset)
+            raw = array.tobytes()
+            raw += bytes(-len(raw) % self.ALIGN)
+            data.append(raw)
+            offset += len(raw)
+        with open(path + ".new", "wb") as f:
+            f.write(head + bytes(-len(head) % self.ALIGN) + b"".join(data))
+        os.replace(path + ".new", path)
+
+
+def interleave(w, heads):
+    """Rows of each head from halves to pairs: GGUF's llama turns neighbours together."""
+    w = w.reshape(heads, 2, HEAD_DIM // 2, -1)
+    return w.transpose(0, 2, 1, 3).reshape(heads * HEAD_DIM, -1)
+
+
+def add_metadata(g, vocabulary, context):
+    add = g.add
+    add("general.architecture", g.STRING, "llama")
+    add("general.name", g.STRING, "Ashlar recall")
+    add("general.description", g.STRING, "Reads synthetic records and answers questions about them")
+    add("general.license", g.STRING, "mit")
+    add("general.file_type", g.U32, 1)
+    add("general.alignment", g.U32, g.ALIGN)
+    for key, value in (("block_count", LAYERS), ("context_length", context),
+                       ("embedding_length", DIM), ("feed_forward_length", FF),
+                       ("attention.head_count", HEADS), ("attention.head_count_kv", KV_HEADS),
+                       ("attention.key_length", HEAD_DIM), ("attention.value_length", HEAD_DIM),
+                       ("rope.dimension_count", HEAD_DIM), ("vocab_size", vocabulary.size)):
+        add("llama." + key, g.U32, value)
+    add("llama.rope.freq_base", g.F32, ROPE_BASE)
+    add("llama.attention.layer_norm_rms_epsilon", g.F32, EPS)
+    letters = byte_letters()
+    spelled = ["".join(letters[b] for b in token) for token in vocabulary.tokens]
+    add("tokenizer.ggml.model", g.STRING, "gpt2")
+    add("tokenizer.ggml.pre", g.STRING, "llama-bpe")
+    g.add_array("tokenizer.ggml.tokens", g.STRING, spelled + ["<bos>", "<eos>"])
+    g.add_array("tokenizer.ggml.token_type", g.I32, [1] * len(spelled) + [3, 3])
+    # Words are taken whole, so no merge is needed; readers of the format want a list all the same.
+    g.add_array("tokenizer.ggml.merges", g.STRING, [letters[32] + " " + letters[32]])
+    add("tokenizer.ggml.bos_token_id", g.U32, vocabulary.bos)
+    add("tokenizer.ggml.eos_token_id", g.U32, vocabulary.eos)
+    add("tokenizer.ggml.add_bos_token", g.BOOL, True)
+    add("tokenizer.ggml.add_eos_token", g.BOOL, False)
+
+
+def export(args):
+    vocabulary = Vocabulary(args.mkrecords)
+    run = Run(args, vocabulary)
+    w = {n: t.detach().numpy() for n, t in run.model.weights.items()}
+    wide, square, ff, gains = w["wide"], w["square"], w["ff"], w["gains"]
+    g = GGUF()
+    add_metadata(g, vocabulary, args.context)
+    g.add_tensor("token_embd.weight", w["embed"])
+    for n in range(LAYERS):
+        blk = f"blk.{n}."
+        g.add_tensor(blk + "attn_norm.weight", gains[n])
+        g.add_tensor(blk + "attn_q.weight", interleave(wide[n].T, HEADS))
+        g.add_tensor(blk + "attn_k.weight", interleave(square[n].T, KV_HEADS))
+        g.add_tensor(blk + "attn_v.weight", square[LAYERS + n].T)
+        g.add_tensor(blk + "attn_output.weight", wide[LAYERS + n])
+        g.add_tensor(blk + "ffn_norm.weight", gains[LAYERS + n])
+        g.add_tensor(blk + "ffn_gate.weight", ff[n].T)
+        g.add_tensor(blk + "ffn_up.weight", ff[LAYERS + n].T)
+        g.add_tensor(blk + "ffn_down.weight", ff[2 * LAYERS + n])
+    g.add_tensor("output_norm.weight", gains[2 * LAYERS])
+    g.write(args.out)
+    print(args.out, os.path.getsize(args.out), "bytes,", sum(a.size for a in w.values()), "weights")
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("verb", choices=("train", "eval", "export"))
+    p.add_argument("--mkrecords", default="build/tools/mkrecords")
+    p.add_argument("--dir", default="build/recall", help="folder of the checkpoints")
+    p.add_argument("--start", help="checkpoint to start from instead of the folder's last")
+    p.add_argument("--stages", default="72:1,128:2,256:1.5,512:2.5,1024:3,2048:4,4096:4")
+    p.add_argument("--tasks", default="keyvalue,chain,multivalue,mixed,needle,chain")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--batch", type=int, default=4096, help="tokens per step")
+    p.add_argument("--mix", type=float, default=0.4, help="share of steps at shorter lengths")
+    p.add_argument("--muon", type=float, default=0.012)
+    p.add_argument("--adam", type=float, default=0.002)
+    p.add_argument("--cooldown", type=float, default=0.4)
+    p.add_argument("--furthest", type=int, default=32768, help="largest position with gaps")
+    p.add_argument("--lengths", default="512,2048")
+    p.add_argument("--questions", type=int, default=96)
+    p.add_argument("--out", default="models/recall.gguf")
+    p.add_argument("--context", type=int, default=32768)
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    os.makedirs(args.dir, exist_ok=True)
+    if args.verb == "train":
+        train(args)
+    elif args.verb == "export":
+        export(args)
+    else:
+        vocabulary = Vocabulary(args.mkrecords)
+        report(Run(args, vocabulary).model, args, vocabulary,
+               [int(n) for n in args.lengths.split(",")], args.questions)
+
+
+if __name__ == "__main__":
+    main()
