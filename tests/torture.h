@@ -22,12 +22,12 @@ typedef ashlar_status (*torture_action)(void *context, ashlar_error *err);
  * allocation after the failing one failing as well. Returns how many allocations the action makes.
  *
  * Each run must give OK (no failure) or NO_RESOURCE with a message (a failure), and leave no block,
- * mapped byte, or open file behind; otherwise the cmocka test fails, naming the run. TORTURE_AT=n in
- * the environment does run n alone: break on torture_hit in a debugger to see who asked.
+ * mapped byte, or open file behind; otherwise the cmocka test fails, naming the run. TORTURE_AT=n
+ * in the environment does run n alone: break on torture_hit in a debugger to see who asked.
  */
 int torture(torture_action action, void *context);
 
-/** As torture, but gives the complaint (NULL: none; valid until the next call) instead of failing. */
+/** As torture, but returns the complaint (NULL: none; valid until the next call), not failing. */
 const char *torture_check(torture_action action, void *context, int *n_allocations);
 
 /** Run the action once, undisturbed, and count its allocations; complaint as torture_check. */

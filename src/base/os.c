@@ -1,5 +1,5 @@
 /*
- * os.c: files, time, terminals and cores. Memory limits are in os_memory.c.
+ * os.c: files, time, terminals and cores. Memory is in os_memory.c, containers in os_cgroup.c.
  *
  * The library must not print and must survive anything a path can be: a directory, a device, a file
  * that shrinks. (A mapped file that is truncated by somebody else while it is in use still ends
@@ -160,6 +160,10 @@ static int affinity_cores(void)
 int os_cores(void)
 {
     int cores = affinity_cores();
+    uint64_t quota = os_cgroup_cores("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (cores > 0 && quota < (uint64_t)cores) {
+        cores = (int)quota;
+    }
     return cores > 0 ? cores : 1;
 }
 

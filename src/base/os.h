@@ -35,7 +35,10 @@ uint64_t os_available_bytes(void);  /* the least of MemAvailable and what our cg
  */
 uint64_t os_cgroup_room(const char *membership, const char *mount);
 
-int os_cores(void);                 /* cores this process may run on */
+/** As os_cgroup_room: cores' worth of time per period, rounded up. */
+uint64_t os_cgroup_cores(const char *membership, const char *mount);
+
+int os_cores(void);                 /* cores this process may run on: affinity, cgroup quota */
 bool os_is_terminal(int fd);
 int os_terminal_columns(int fd);    /* 80 when unknown */
 

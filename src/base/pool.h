@@ -22,8 +22,8 @@ void pool_free(struct pool *pool);
 int pool_threads(const struct pool *pool);
 
 /**
- * Run fn on all chunks (fewer than 2^24) and return when all are done. Only the thread that made the
- * pool may call it, and not from within fn.
+ * Run fn on all chunks (fewer than 2^24) and return when all are done. Only one thread may call it
+ * at a time, and not from within fn.
  */
 void pool_run(struct pool *pool, int n_chunks, pool_fn fn, void *context);
 

@@ -16,6 +16,7 @@ static void fill_table(void)
     table = *kernels_avx512();
     table.name = "amx";
     amx_fill_gemm(&table);
+    amx_fill_attend(&table);
 }
 
 const struct kernels *kernels_amx(void)

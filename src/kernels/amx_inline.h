@@ -31,6 +31,15 @@ AVX512_INLINE void amx_configure(void)
     _tile_loadconfig(&config);
 }
 
+/**
+ * Between vector and tile accesses to the same memory: the compiler's tile intrinsics do not say
+ * what memory they touch.
+ */
+AVX512_INLINE void amx_barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 /** 32 floats, a before b, to bfloat16. */
 AVX512_INLINE __m512i amx_round(__m512 a, __m512 b)
 {

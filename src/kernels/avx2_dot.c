@@ -245,17 +245,19 @@ AVX2_INLINE void rows_bf16(int rows, int k, const uint8_t *w, size_t stride,
     rows_float(TENSOR_BF16, rows, k, w, stride, x, y);
 }
 
-/* n unpacked values of one row, at most 256, times activations from value `at` on. */
+/* n unpacked values of one row, at most 256, times activations from value `at` on. Formats with
+ * minima have unsigned values. */
 AVX2_INLINE __m256 dot_ints(int group, bool has_min, int n, const int8_t *q, const float *d,
                             const float *m, const struct act_row *x, int at, __m256 acc)
 {
     const float *xd = x->d + at / 32, *xs = x->s + at / 16;
     for (int i = 0; i < n / 32; i++) {
-        __m256 sum = _mm256_cvtepi32_ps(avx2_dot_ss(load32(q + 32 * i), load32(x->q + at + 32 * i)));
+        __m256i w = load32(q + 32 * i), xq = load32(x->q + at + 32 * i);
+        __m256i dots = has_min ? avx2_dot_us(w, xq) : avx2_dot_ss(w, xq);
         __m128 first = _mm_set1_ps(group == 32 ? d[i] : d[2 * i]);
         __m128 second = group == 32 ? first : _mm_set1_ps(d[2 * i + 1]);
         __m256 scale = _mm256_mul_ps(_mm256_set_m128(second, first), _mm256_set1_ps(xd[i]));
-        acc = _mm256_fmadd_ps(scale, sum, acc);
+        acc = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dots), acc);
     }
     if (has_min && n < FORMAT_SUPER) {
         float low = 0;

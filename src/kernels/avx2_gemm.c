@@ -194,7 +194,7 @@ AVX2_INLINE void add_products(struct form f, int n, const uint8_t *w, const int8
 /* 8 rows x 4 tokens over n pieces; tile: (4 tokens, ROWS) */
 AVX2_INLINE void micro(struct form f, int n, const uint8_t *w, const struct x_piece *x, float *tile)
 {
-    const int groups = 32 / f.group;
+    const int groups = 32 / f.group, vectors = 8 / groups;
     __m256 acc[QUAD];
     EACH_TOKEN acc[t] = _mm256_loadu_ps(tile + t * ROWS);
     for (int p = 0; p < n; p++, x++, w += piece_bytes(f.group)) {
@@ -203,10 +203,13 @@ AVX2_INLINE void micro(struct form f, int n, const uint8_t *w, const struct x_pi
             __m256 dv = _mm256_loadu_ps(d + g * HALF), mv = _mm256_loadu_ps(m + g * HALF);
             __m256i sum[QUAD];
             EACH_TOKEN sum[t] = _mm256_setzero_si256();
-            _Pragma("GCC unroll 8") for (int i = 0; i < 8 / groups; i += f.steps) {
-                int at = g * 8 / groups + i;
-                add_products(f, f.steps, w + 32 * at, x->q + at, sum);
-            }
+            if (f.steps == vectors)
+                add_products(f, vectors, w + 32 * vectors * g, x->q + vectors * g, sum);
+            else
+                _Pragma("GCC unroll 8") for (int i = 0; i < vectors; i += f.steps) {
+                    int at = vectors * g + i;
+                    add_products(f, f.steps, w + 32 * at, x->q + at, sum);
+                }
             EACH_TOKEN {
                 __m256 scale = _mm256_mul_ps(dv, _mm256_broadcast_ss(&x->d[t]));
                 const float *s = groups == 1 ? x->s32 : x->s[g];

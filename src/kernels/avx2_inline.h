@@ -112,6 +112,17 @@ AVX2_INLINE __m128i avx2_scales_k4(const uint8_t s[12])
     return _mm_setr_epi32((int)(a & 0x3f3f3f3fu), (int)scales, (int)(b & 0x3f3f3f3fu), (int)mins);
 }
 
+/** The 16 scales of a Q3_K block, -32..31. */
+AVX2_INLINE __m128i avx2_scales_q3(const uint8_t s[12])
+{
+    uint32_t a = format_u32(s), b = format_u32(s + 4), c = format_u32(s + 8);
+    __m128i low = _mm_setr_epi32((int)a, (int)b, (int)(a >> 4), (int)(b >> 4));
+    __m128i high = _mm_setr_epi32((int)c, (int)(c >> 2), (int)(c >> 4), (int)(c >> 6));
+    low = _mm_and_si128(low, _mm_set1_epi8(15));
+    high = _mm_slli_epi16(_mm_and_si128(high, _mm_set1_epi8(3)), 4);
+    return _mm_sub_epi8(_mm_or_si128(low, high), _mm_set1_epi8(32));
+}
+
 /** Eight unsigned (signed) bytes at the low end as floats. */
 AVX2_INLINE __m256 avx2_float_u8(__m128i bytes)
 {

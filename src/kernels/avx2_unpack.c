@@ -94,16 +94,22 @@ static void unpack_q2_k(int k, const void *w, int8_t *q, float *d, float *m)
     }
 }
 
+/* 16 signed scales of a format without minima. */
+static void store_scales(float scale, __m128i s, float *d, float *m)
+{
+    __m256 all = _mm256_set1_ps(scale);
+    _mm256_storeu_ps(d, _mm256_mul_ps(all, avx2_float_s8(s)));
+    _mm256_storeu_ps(d + 8, _mm256_mul_ps(all, avx2_float_s8(_mm_srli_si128(s, 8))));
+    _mm256_storeu_ps(m, _mm256_setzero_ps());
+    _mm256_storeu_ps(m + 8, _mm256_setzero_ps());
+}
+
 static void unpack_q3_k(int k, const void *w, int8_t *q, float *d, float *m)
 {
     const struct block_q3_k *b = w;
     for (int n = k / FORMAT_SUPER; n > 0; n--, b++, q += FORMAT_SUPER, d += 16, m += 16) {
-        float scale = avx2_scale(b->d);
         __m256i high = load32(b->hmask), four = _mm256_set1_epi8(4);
-        for (int g = 0; g < 16; g++) {
-            d[g] = scale * (float)format_scale_q3(b->scales, g);
-            m[g] = 0;
-        }
+        store_scales(avx2_scale(b->d), avx2_scales_q3(b->scales), d, m);
         for (int j = 0; j < 8; j++) {
             /* bit j of each byte to bit 2; bits of neighbours fall to the mask */
             __m128i down = _mm_cvtsi32_si128(j);
@@ -165,12 +171,7 @@ static void unpack_q6_k(int k, const void *w, int8_t *q, float *d, float *m)
     const struct block_q6_k *b = w;
     const __m256i low = _mm256_set1_epi8(15), offset = _mm256_set1_epi8(32);
     for (int n = k / FORMAT_SUPER; n > 0; n--, b++, q += FORMAT_SUPER, d += 16, m += 16) {
-        __m256 scale = _mm256_set1_ps(avx2_scale(b->d));
-        __m128i s = _mm_loadu_si128((const void *)b->scales);
-        _mm256_storeu_ps(d, _mm256_mul_ps(scale, avx2_float_s8(s)));
-        _mm256_storeu_ps(d + 8, _mm256_mul_ps(scale, avx2_float_s8(_mm_srli_si128(s, 8))));
-        _mm256_storeu_ps(m, _mm256_setzero_ps());
-        _mm256_storeu_ps(m + 8, _mm256_setzero_ps());
+        store_scales(avx2_scale(b->d), _mm_loadu_si128((const void *)b->scales), d, m);
         for (int j = 0; j < 8; j++) {
             __m256i bytes = load32(b->ql + j / 4 * 64 + j % 2 * 32);
             __m256i nibble = _mm256_srl_epi16(bytes, _mm_cvtsi32_si128(j % 4 / 2 * 4));

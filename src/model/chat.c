@@ -152,7 +152,7 @@ static ashlar_status check_order(const struct renderer *r)
     return ASHLAR_OK;
 }
 
-/* What an earlier answer says behind its thoughts; a family that thinks has its thoughts dropped. */
+/* What an earlier answer says behind its thoughts, in a family that thinks. */
 static const char *spoken(const struct renderer *r, const char *answer)
 {
     static const char end[] = "</think>";

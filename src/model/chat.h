@@ -1,7 +1,7 @@
 /*
  * chat.h: chat templates. The Jinja text in a GGUF file is recognised as one of the common families
  * by the markers it contains; the family's format is then written by us. Text is made of segments:
- * markers (parsed as control tokens) and contents (never parsed), so that a user cannot forge turns.
+ * markers (parsed as control tokens) and contents (never parsed): a user cannot forge turns.
  *
  * A rendered text does not start with BOS: the tokenizer adds it where the model wants it
  * (tokenizer_encode_segments with ASHLAR_ADD_SPECIAL).

@@ -40,8 +40,8 @@ struct recipe {
 };
 
 /*
- * The aliases are families that took a tokenizer over. Where a published pattern ends in "\s+(?!\S)"
- * alone, what it leaves is one piece anyway, so one spelling serves for all.
+ * The aliases are models that took a tokenizer over. Where a published pattern ends in
+ * "\s+(?!\S)" alone, what it leaves is one piece anyway, so one spelling serves for all.
  */
 static const struct recipe recipes[] = {
     {" default ", {false, false},

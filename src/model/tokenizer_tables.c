@@ -81,7 +81,7 @@ int32_t piece_table_find(const struct tokenizer *t, const char *text, size_t len
 
 /* ---- merges -------------------------------------------------------------------------------- */
 
-/* As piece_slot; the multiplier is 2^64 over the golden ratio, its product's upper half mixes well. */
+/* As piece_slot; the multiplier is 2^64 over the golden ratio: the upper half is well mixed. */
 static struct merge_slot *merge_slot(const struct merge_table *table, int32_t left, int32_t right)
 {
     uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;

@@ -94,7 +94,8 @@ static void bar_shows_share_and_rate(void **state)
     struct progress_bar bar;
     progress_init(&bar, t->slave);
     progress_update(&bar, "prefill", 512, 2048);
-    assert_string_equal(said(t), "\r\x1b[Kprefill [==========                              ] 512/2048");
+    assert_string_equal(said(t), "\r\x1b[Kprefill [==========                              ] "
+                                 "512/2048");
     usleep(300000);
     progress_update(&bar, "prefill", 1024, 2048);
     assert_non_null(strstr(said(t), "] 1024/2048  "));

@@ -4,9 +4,9 @@
  * with a token for every byte the pieces are the text again.
  *
  * Input: "GGUF..." is a file, tokenizing a fixed text. Anything else is read as
- *   byte   flags: 1 SPM, 2 a token for every byte, 4 named phi-3, 8 no space prefix, 16 unknown token
+ *   byte   flags: 1 SPM, 2 a token for every byte, 4 named phi-3, 8 no space prefix, 16 unknown id
  *   byte   pre-tokenizer
- *   byte   n tokens, each: byte (type in the upper 3 bits, length in the lower 5), bytes, byte score
+ *   byte   n tokens, each: byte (upper 3 bits type, lower 5 length), bytes, byte score
  *   byte   n merges, each: byte, byte: indices of tokens
  *   byte   where the second segment starts
  *   rest   the text

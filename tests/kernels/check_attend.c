@@ -128,11 +128,12 @@ static double reference(const struct unit *u, const float *q, int begin, int end
     return max + log(sum);
 }
 
-/* Tables with half-precision products keep about eight bits in scores and weights. */
+/* Tables that may round to bfloat16 keep eight bits of each query, key, weight and value: 2^-8 of
+ * sums of terms around 1 to 4. */
 static double tolerance(const struct check *c)
 {
     const char *name = c->table->name;
-    return strcmp(name, "avx512") == 0 || strcmp(name, "amx") == 0 ? 8e-3 : 2e-5;
+    return strcmp(name, "avx512") == 0 || strcmp(name, "amx") == 0 ? 2e-2 : 2e-5;
 }
 
 static bool row_right(struct check *c, const struct unit *u, int row)
@@ -151,13 +152,15 @@ static bool row_right(struct check *c, const struct unit *u, int row)
                                      a->head_dim, a->n_group, a->n_q, row, a->max[row], a->sum[row]);
     }
     want = reference(u, q, a->key_begin, end, mean);
-    double got = a->max[row] + log(a->sum[row]), most = tolerance(c);
-    bool ok = fabs(got - want) <= most * fmax(1, fabs(want));
-    for (int j = 0; ok && j < a->head_dim; j++)
-        ok = fabs((double)acc[j] / a->sum[row] - mean[j]) <= most;
+    double got = a->max[row] + log(a->sum[row]), worst = 0;
+    for (int j = 0; j < a->head_dim; j++) {
+        double off = fabs((double)acc[j] / a->sum[row] - mean[j]);
+        worst = isnan(off) ? INFINITY : fmax(worst, off);
+    }
+    bool ok = fabs(got - want) <= tolerance(c) * fmax(1, fabs(want)) && worst <= tolerance(c);
     return ok || check_failed(c, "dim %d group %d q %d keys [%d, %d) visible %d row %d: log sum %g, "
-                              "want %g", a->head_dim, a->n_group, a->n_q, a->key_begin, a->key_end,
-                              a->n_visible, row, got, want);
+                              "want %g; mean off by %g", a->head_dim, a->n_group, a->n_q,
+                              a->key_begin, a->key_end, a->n_visible, row, got, want, worst);
 }
 
 static bool unit_right(struct check *c, struct unit *u)

@@ -1,6 +1,6 @@
 /*
- * test_tokenizer_utf8.c: well-formed UTF-8 told from other bytes, streams that never cut a character,
- * and pre-tokenizers that lose no byte.
+ * test_tokenizer_utf8.c: well-formed UTF-8 told from other bytes, streams that never cut a
+ * character, and pre-tokenizers that lose no byte.
  */
 #include "model/pretokenize.h"
 #include "model/utf8.h"

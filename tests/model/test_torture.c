@@ -54,13 +54,14 @@ static void model_loads_or_gives_up_cleanly(void **state)
 }
 
 /* Words, spaces, digits, capitals, several scripts, bytes that are no UTF-8. */
-static const char text[] = "Hello, World! 12345 don't\n\n  bababa bebaba \xce\xb1\xce\xb2 \xe6\xbc\xa2"
-                           "\xe5\xad\x97 \xf0\x9f\x98\x80 \xff\xfe ...";
+static const char text[] = "Hello, World! 12345 don't\n\n  bababa bebaba \xce\xb1\xce\xb2 "
+                           "\xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x98\x80 \xff\xfe ...";
 
 static ashlar_status tokenize(void *context, ashlar_error *err)
 {
     struct gguf *g;
     struct tokenizer *t = NULL;
+    const unsigned flags = ASHLAR_ADD_SPECIAL | ASHLAR_PARSE_SPECIAL;
     int32_t ids[256];
     size_t n;
     ashlar_status status = gguf_open(context, &g, err);
@@ -70,8 +71,7 @@ static ashlar_status tokenize(void *context, ashlar_error *err)
     status = tokenizer_open(g, &t, err);
     gguf_close(g);
     for (int i = 0; i < 2 && status == ASHLAR_OK; i++) {
-        status = tokenizer_encode(t, text, sizeof text - 1, ASHLAR_ADD_SPECIAL | ASHLAR_PARSE_SPECIAL,
-                                  ids, 256, &n, err);
+        status = tokenizer_encode(t, text, sizeof text - 1, flags, ids, 256, &n, err);
     }
     tokenizer_close(t);
     return status;
