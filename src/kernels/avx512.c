@@ -141,6 +141,7 @@ static void fill_table(void)
     table.to_f16 = to_f16;
     avx512_fill_dot(&table);
     avx512_fill_dot_k(&table);
+    avx512_fill_score(&table);
 }
 
 const struct kernels *kernels_avx512(void)
