@@ -11,7 +11,12 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) -fPIC -fno-math-errno -Iinclude -Isrc \
              -D_GNU_SOURCE -DPCRE2_CODE_UNIT_WIDTH=8 -MMD -MP
 ALL_LDFLAGS = $(LDFLAGS)
-LIBS     = -lpcre2-8 -lxxhash -lm -pthread
+LIBS     = -lpcre2-8 -lxxhash -llapacke -lopenblas -lm -pthread
+ifeq ($(shell pkg-config --exists liburing && echo yes),yes)
+LIBS    += -luring
+else
+ALL_CFLAGS += -DASHLAR_NO_URING
+endif
 ifneq ($(SAN),)
 ALL_CFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_LDFLAGS += -fsanitize=$(SAN)

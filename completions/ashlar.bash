@@ -8,9 +8,9 @@ _ashlar()
         return
     fi
     case ${COMP_WORDS[1]} in
-    run) words="-m --model -p --prompt -f --file -n --tokens -s --system --chat --no-chat --raw --no-raw --thinking --no-thinking --echo --no-echo -t --temp --top-k --top-p --min-p --repeat-penalty --repeat-last --seed --stop -c --ctx -j --threads -b --batch --isa --map --no-map --json --no-json -q --quiet --no-quiet --help" ;;
-    bench) words="-m --model -p --prompt-tokens -n --gen-tokens -d --depth -b --batch --pass -j --threads -r --runs --isa --map --no-map --json --no-json -q --quiet --no-quiet --help" ;;
-    eval) words="-m --model -n --tokens --tasks -s --samples --questions --seed --misses --no-misses -j --threads -b --batch --isa --json --no-json -q --quiet --no-quiet --help" ;;
+    run) words="-m --model -p --prompt -f --file -n --tokens -s --system --chat --no-chat --raw --no-raw --thinking --no-thinking --echo --no-echo -t --temp --top-k --top-p --min-p --repeat-penalty --repeat-last --seed --stop -c --ctx -b --batch --json --no-json -q --quiet --no-quiet -j --threads --isa --map --no-map --kv --kv-budget --kv-dir --kv-quota --kv-group --kv-select --kv-reuse --kv-recent --kv-sigma --kv-mass --io --io-rate --io-latency --help" ;;
+    bench) words="-m --model -p --prompt-tokens -n --gen-tokens -d --depth -b --batch --pass -r --runs --json --no-json -q --quiet --no-quiet -j --threads --isa --map --no-map --kv --kv-budget --kv-dir --kv-quota --kv-group --kv-select --kv-reuse --kv-recent --kv-sigma --kv-mass --io --io-rate --io-latency --help" ;;
+    eval) words="-m --model -n --tokens --tasks -s --samples --questions --seed --misses --no-misses -b --batch --json --no-json -q --quiet --no-quiet -j --threads --isa --map --no-map --kv --kv-budget --kv-dir --kv-quota --kv-group --kv-select --kv-reuse --kv-recent --kv-sigma --kv-mass --io --io-rate --io-latency --help" ;;
     inspect) words="-c --ctx --json --no-json --help" ;;
     version) words="--help" ;;
     help) words="$commands --man --no-man --completion --no-completion --help" ;;

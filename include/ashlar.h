@@ -53,6 +53,29 @@ typedef void (*ashlar_log_fn)(void *user, ashlar_log_level level, const char *li
 /** Progress of a long step ("load", "prefill"); return false to cancel. */
 typedef bool (*ashlar_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
 
+/* ---- the KV cache -------------------------------------------------------------------------- */
+
+/**
+ * Where keys and values live and which of them a step attends to (docs/design.md, "The KV cache").
+ * All zero: "auto". Sizes in tokens are rounded up to whole groups; 0 lets the engine choose.
+ */
+typedef struct ashlar_kv_options {
+    const char *policy;      /**< "auto", "full", "stream", "kvswap"; NULL = auto */
+    uint64_t budget_bytes;   /**< most resident bytes over all sessions, everything counted; 0 = none */
+    double budget_fraction;  /**< the same as a fraction of the full F16 cache, in (0, 1]; 0 = none */
+    const char *folder;      /**< for KV files; NULL = $TMPDIR, else /var/tmp */
+    uint64_t quota_bytes;    /**< most bytes on disk per session; 0 = none */
+    const char *io;          /**< "io_uring" or "threads"; NULL = the best that works */
+    uint64_t io_rate;        /**< slow the disk down to bytes per second, for experiments; 0 = no */
+    double io_latency;       /**< each transfer takes at least these seconds; 0 = no */
+    int group_tokens;        /**< G: tokens of one read: 4, 8, 16, 32 or 64 */
+    int select_tokens;       /**< M * G: tokens attended besides the recent ones (400) */
+    int reuse_tokens;        /**< C * G: tokens kept in memory; default: what the budget allows */
+    int recent_tokens;       /**< newest tokens always attended (32) */
+    int sigma;               /**< keys' width / rank of the metadata (8) */
+    float mass;              /**< adaptive: stop selecting at this share of the predicted mass; 0 = fixed */
+} ashlar_kv_options;
+
 /* ---- options and the memory estimate ------------------------------------------------------- */
 
 /** How an engine is opened. Initialise with ashlar_options_init, then change fields. */
@@ -62,6 +85,7 @@ typedef struct ashlar_options {
     int n_sessions;      /**< sessions that can be open at once (default 1) */
     int n_batch;         /**< most tokens evaluated in one pass; prompts are cut to this (512) */
     const char *isa;     /**< force a kernel set: "scalar", "avx2", "avx512", "amx", "neon"; NULL = best */
+    ashlar_kv_options kv;
     bool map_weights;    /**< keep weights in the file mapping instead of huge-page memory */
     ashlar_log_fn log;
     void *log_user;
@@ -74,7 +98,7 @@ void ashlar_options_init(ashlar_options *options);
 /** Bytes an engine will hold resident. */
 typedef struct ashlar_memory {
     uint64_t weights_bytes;
-    uint64_t kv_bytes;          /**< all sessions at full length */
+    uint64_t kv_bytes;          /**< resident, all sessions at full length */
     uint64_t activation_bytes;  /**< scratch of one pass of n_batch tokens, logits included */
     uint64_t total_bytes;
 } ashlar_memory;
@@ -119,6 +143,21 @@ ashlar_status ashlar_engine_open(const char *path, const ashlar_options *options
 void ashlar_engine_close(ashlar_engine *engine);
 
 const ashlar_model_info *ashlar_engine_info(const ashlar_engine *engine);
+
+/** What the KV cache did since the engine was opened. Strings belong to the engine. */
+typedef struct ashlar_kv_stats {
+    const char *policy;             /**< in use: "full", "stream", "kvswap" */
+    const char *io;                 /**< "io_uring" or "threads"; NULL when nothing goes to disk */
+    uint64_t resident_bytes;        /**< all sessions at full length, everything counted */
+    uint64_t disk_bytes;            /**< in KV files now */
+    uint64_t bytes_read, bytes_written, reads;
+    uint64_t hits, misses;          /**< selected groups found in memory, and not */
+    double predict_seconds;         /**< choosing groups */
+    double wait_seconds;            /**< waiting for reads */
+    int group_tokens, select_tokens, reuse_tokens, rank; /**< as chosen; 0 where they mean nothing */
+} ashlar_kv_stats;
+
+void ashlar_engine_kv_stats(const ashlar_engine *engine, ashlar_kv_stats *out);
 
 /**
  * Ask the running (or else the next) evaluation to stop soon with ASHLAR_CANCELLED. Async-signal-safe.

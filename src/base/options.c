@@ -108,11 +108,35 @@ const char *nearest_word(const char *word, const char *const *candidates, int n)
     return best;
 }
 
+static const struct option *first_of(const struct option *table)
+{
+    return table && table->name ? table : NULL;
+}
+
+const struct option *option_next(const struct command *command, const struct option *option)
+{
+    if (!option) {
+        const struct option *first = first_of(command->options);
+        return first ? first : first_of(command->shared);
+    }
+    if (option[1].name) {
+        return option + 1;
+    }
+    /* The end of a table: of the shared one when `option` lies in it. */
+    for (const struct option *o = first_of(command->shared); o && o->name; o++) {
+        if (o == option) {
+            return NULL;
+        }
+    }
+    return first_of(command->shared);
+}
+
 static ashlar_status unknown_option(struct scan *scan, const char *name, size_t length)
 {
     const char *names[128];
     int n = 0;
-    for (const struct option *o = scan->command->options; o->name && n < 127; o++) {
+    for (const struct option *o = option_next(scan->command, NULL); o && n < 127;
+         o = option_next(scan->command, o)) {
         names[n++] = o->name;
     }
     names[n++] = "help";
@@ -241,7 +265,7 @@ static ashlar_status take_value(struct scan *scan, const struct option *o, const
 
 static const struct option *find_long(const struct command *c, const char *name, size_t length)
 {
-    for (const struct option *o = c->options; o->name; o++) {
+    for (const struct option *o = option_next(c, NULL); o; o = option_next(c, o)) {
         if (strlen(o->name) == length && memcmp(o->name, name, length) == 0) {
             return o;
         }
@@ -285,15 +309,15 @@ static ashlar_status parse_long(struct scan *scan, const char *text)
 static ashlar_status parse_short(struct scan *scan, const char *letters)
 {
     for (; *letters; letters++) {
-        const struct option *o = scan->command->options;
-        while (o->name && o->letter != *letters) {
-            o++;
+        const struct option *o = option_next(scan->command, NULL);
+        while (o && o->letter != *letters) {
+            o = option_next(scan->command, o);
         }
-        if (!o->name && *letters == 'h') {
+        if (!o && *letters == 'h') {
             scan->help = true;
             return ASHLAR_OK;
         }
-        if (!o->name) {
+        if (!o) {
             error_set(scan->err, ASHLAR_USAGE, "unknown option -%c", *letters);
             error_hint(scan->err, "--help lists the options");
             return ASHLAR_USAGE;

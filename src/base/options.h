@@ -40,6 +40,7 @@ struct command {
     const char *summary;         /* one line */
     const char *description;     /* paragraphs for help and man page; may be NULL */
     const struct option *options; /* ended by name == NULL */
+    const struct option *shared;  /* more of them, common to several commands; may be NULL */
     const char *operands;        /* "MODEL", NULL when none are taken */
     int min_operands, max_operands;
 };
@@ -52,6 +53,9 @@ struct command {
  */
 ashlar_status options_parse(const struct command *command, int argc, char **argv,
                             const char **operands, int *n_operands, bool *help, ashlar_error *err);
+
+/** Walk a command's options, its own and then the shared ones: NULL gives the first, the last gives NULL. */
+const struct option *option_next(const struct command *command, const struct option *option);
 
 /** Append the --help text (80 columns). */
 void options_help(const struct command *command, struct buf *out);

@@ -62,7 +62,7 @@ static void help_line(struct buf *out, char letter, const char *name, const char
 /* A table may bring its own --help or -h. */
 static bool has_option(const struct command *command, const char *name, char letter)
 {
-    for (const struct option *o = command->options; o->name; o++) {
+    for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
         if ((name && strcmp(o->name, name) == 0) || (letter && o->letter == letter)) {
             return true;
         }
@@ -81,7 +81,7 @@ void options_help(const struct command *command, struct buf *out)
         wrap(out, command->description, 0, 0);
     }
     buf_puts(out, "\nOptions:\n");
-    for (const struct option *o = command->options; o->name; o++) {
+    for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
         help_line(out, o->letter, o->name, o->argument, o->help);
     }
     if (!has_option(command, "help", 0)) {
@@ -109,7 +109,7 @@ static void roff(struct buf *out, const char *text)
 
 void options_man(const struct command *command, struct buf *out)
 {
-    for (const struct option *o = command->options; o->name; o++) {
+    for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
         buf_puts(out, ".TP\n");
         if (o->letter) {
             buf_printf(out, "\\fB\\-%c\\fR, ", o->letter);
@@ -130,7 +130,7 @@ void options_man(const struct command *command, struct buf *out)
 
 void options_words(const struct command *command, struct buf *out)
 {
-    for (const struct option *o = command->options; o->name; o++) {
+    for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
         if (o->letter) {
             buf_printf(out, "-%c ", o->letter);
         }

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/json_text.h"
+#include "cli/kv_report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,9 +39,12 @@ void bench_report_table(const struct bench_report *r, struct buf *out)
                ASHLAR_VERSION, machine_build(), info->kernels, info->n_threads, r->pass);
     buf_printf(out, "model    %s, %s, %s, xxh3 %016" PRIx64 "\n", r->path, info->architecture,
                text_bytes(info->memory.weights_bytes, size), r->file_hash);
-    buf_printf(out, "memory   peak %s, KV %s for %d tokens; loaded in %.0f ms\n\n",
+    buf_printf(out, "memory   peak %s, KV %s for %d tokens; loaded in %.0f ms\n",
                text_bytes(r->peak_rss_bytes, rss), text_bytes(info->memory.kv_bytes, kv),
                info->n_ctx, r->load_s * 1e3);
+    buf_puts(out, "kv       ");
+    kv_report_line(r->engine, out);
+    buf_puts(out, "\n\n");
     buf_printf(out, "%-8s %7s %7s %6s %10s %10s %10s\n", "kind", "depth", "tokens", "batch",
                "tok/s", "min", "max");
     for (int i = 0; i < r->n_rows; i++) {
@@ -80,14 +84,15 @@ void bench_report_json(const struct bench_report *r, struct buf *out)
     machine_describe(&machine);
     snprintf(hash, sizeof hash, "%016" PRIx64, r->file_hash);
     json_t *root = json_pack(
-        "{s:o, s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:I, s:f, s:s, s:i, s:s, s:s, s:i, s:I}",
+        "{s:o, s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:I, s:f, s:s, s:i, s:s, s:s, s:i, s:I, s:o}",
         "model", json_text_value(r->path, strlen(r->path)), "file_hash", hash, "name",
         json_text_value(info->name, strlen(info->name)), "architecture",
         info->architecture, "runs", rows_value(r), "repeats", r->runs, "peak_rss_bytes",
         (json_int_t)r->peak_rss_bytes, "kv_bytes", (json_int_t)info->memory.kv_bytes,
         "weights_bytes", (json_int_t)info->memory.weights_bytes, "load_ms", r->load_s * 1e3,
         "kernels", info->kernels, "context", info->n_ctx, "version", ASHLAR_VERSION, "cpu",
-        machine.cpu, "cores", machine.cores, "memory_bytes", (json_int_t)machine.memory_bytes);
+        machine.cpu, "cores", machine.cores, "memory_bytes", (json_int_t)machine.memory_bytes,
+        "kv", kv_report_json(r->engine));
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
 
     if (!text || !buf_puts(out, text))

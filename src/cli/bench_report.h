@@ -14,6 +14,7 @@ struct bench_row {
 };
 
 struct bench_report {
+    const ashlar_engine *engine;
     const ashlar_model_info *info;
     const char *path;
     uint64_t file_hash; /* XXH3 */

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "cli/bench_report.h"
 #include "cli/cli.h"
+#include "cli/engine_options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,10 @@
 enum { MAX_DEPTHS = 64, MAX_RUNS = 1000, MAX_BATCH = 256, SEED = 42 };
 
 static struct {
-    const char *model, *isa;
+    const char *model;
     struct option_list depths;
-    int prompt_tokens, gen_tokens, batch, pass, threads, runs;
-    bool map, json, quiet;
+    int prompt_tokens, gen_tokens, batch, pass, runs;
+    bool json, quiet;
 } set;
 
 static const struct option options[] = {
@@ -36,12 +37,7 @@ static const struct option options[] = {
      "sequences decoded side by side (1)"},
     {"pass", 0, OPTION_INT, &set.pass, 1, 65536, "N",
      "prompt tokens evaluated in one pass (512)"},
-    {"threads", 'j', OPTION_INT, &set.threads, 0, 1024, "N", "threads (0: one per free core)"},
     {"runs", 'r', OPTION_INT, &set.runs, 1, MAX_RUNS, "N", "measured runs of each kind (5)"},
-    {"isa", 0, OPTION_STRING, &set.isa, 0, 0, "NAME",
-     "kernels: scalar, avx2, avx512, amx or neon (the best here)"},
-    {"map", 0, OPTION_FLAG, &set.map, 0, 0, NULL,
-     "use the weights in the file mapping, not a copy in huge pages"},
     {"json", 0, OPTION_FLAG, &set.json, 0, 0, NULL, "print one JSON object instead of the table"},
     {"quiet", 'q', OPTION_FLAG, &set.quiet, 0, 0, NULL, "no progress and no warnings"},
     {0},
@@ -55,6 +51,7 @@ const struct command command_bench = {
         "Each speed is the median of the runs, with the slowest and the fastest, after one run "
         "that does not count. A run at depth N begins with N tokens in the context.",
     .options = options,
+    .shared = engine_option_table,
 };
 
 /* What a measurement works on. */
@@ -70,6 +67,7 @@ struct bench {
 static void set_defaults(void)
 {
     memset(&set, 0, sizeof set);
+    engine_options_reset();
     set.prompt_tokens = 512;
     set.gen_tokens = 64;
     set.batch = 1;
@@ -228,13 +226,12 @@ static ashlar_status bench_run(const int *depths, int n_depths, struct bench_rep
 
     ashlar_options_init(&o);
     cli_ui_init(&ui, set.quiet, &o);
-    o.n_threads = set.threads;
     o.n_ctx = b->n_ctx = context_needed(depths, n_depths);
     o.n_sessions = set.batch;
     o.n_batch = set.pass;
-    o.isa = set.isa;
-    o.map_weights = set.map;
-    ashlar_status status = cli_check_memory(set.model, &o, err);
+    ashlar_status status = engine_options_apply(&o, err);
+    if (status == ASHLAR_OK)
+        status = cli_check_memory(set.model, &o, err);
     if (status != ASHLAR_OK)
         return status;
     double start = os_time_seconds();
@@ -242,6 +239,7 @@ static ashlar_status bench_run(const int *depths, int n_depths, struct bench_rep
     if (status != ASHLAR_OK)
         return status;
     report->load_s = os_time_seconds() - start;
+    report->engine = b->engine;
     report->info = ashlar_engine_info(b->engine);
     interrupt_watch(b->engine);
     status = take_memory(b, err);

@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "cli/cli.h"
+#include "cli/engine_options.h"
 #include "cli/json_text.h"
+#include "cli/kv_report.h"
 #include "cli/recall.h"
 
 #include <inttypes.h>
@@ -28,9 +30,9 @@ enum {
 };
 
 static struct {
-    const char *model, *tasks, *isa;
+    const char *model, *tasks;
     struct option_list lengths;
-    int samples, questions, threads, batch;
+    int samples, questions, batch;
     bool json, quiet, misses;
     uint64_t seed;
 } set;
@@ -47,11 +49,8 @@ static const struct option options[] = {
     {"seed", 0, OPTION_U64, &set.seed, 0, 0, "N", "seed of the records (1)"},
     {"misses", 0, OPTION_FLAG, &set.misses, 0, 0, NULL,
      "name each wrong answer on standard error"},
-    {"threads", 'j', OPTION_INT, &set.threads, 0, 1024, "N", "threads (0: one per free core)"},
     {"batch", 'b', OPTION_INT, &set.batch, 1, 65536, "N",
      "prompt tokens evaluated in one pass (512)"},
-    {"isa", 0, OPTION_STRING, &set.isa, 0, 0, "NAME",
-     "kernels: scalar, avx2, avx512, amx or neon (the best here)"},
     {"json", 0, OPTION_FLAG, &set.json, 0, 0, NULL, "print one JSON object instead of the table"},
     {"quiet", 'q', OPTION_FLAG, &set.quiet, 0, 0, NULL, "no progress and no warnings"},
     {0},
@@ -66,6 +65,7 @@ const struct command command_eval = {
         "names that lead to names and at last to a value (chain), three values of one name "
         "(multivalue). An answer counts when it is right to the letter.",
     .options = options,
+    .shared = engine_option_table,
     .operands = "recall",
     .min_operands = 1,
     .max_operands = 1,
@@ -94,6 +94,7 @@ struct eval {
 static void set_defaults(void)
 {
     memset(&set, 0, sizeof set);
+    engine_options_reset();
     set.tasks = "needle,keyvalue,chain,multivalue";
     set.samples = 64;
     set.questions = 8;
@@ -342,11 +343,11 @@ static ashlar_status open_all(struct eval *e, struct cli_ui *ui, int longest, as
     ashlar_options_init(&o);
     cli_ui_init(ui, set.quiet, &o);
     o.progress = on_progress;
-    o.n_threads = set.threads;
     o.n_ctx = longest + CONTEXT_SPARE;
     o.n_batch = set.batch;
-    o.isa = set.isa;
-    ashlar_status status = cli_check_memory(set.model, &o, err);
+    ashlar_status status = engine_options_apply(&o, err);
+    if (status == ASHLAR_OK)
+        status = cli_check_memory(set.model, &o, err);
     if (status == ASHLAR_OK)
         status = ashlar_engine_open(set.model, &o, &e->engine, err);
     if (status != ASHLAR_OK)
@@ -395,6 +396,9 @@ static void write_table(const struct eval *e, struct buf *out)
                    recall_task_name(row->task), row->records, mean_tokens(row), row->asked,
                    row->exact, 100 * share(row));
     }
+    buf_puts(out, "\nKV cache: ");
+    kv_report_line(e->engine, out);
+    buf_puts(out, "\n");
 }
 
 static json_t *row_value(const struct row *row)
@@ -421,11 +425,11 @@ static json_t *rows_value(const struct eval *e)
 static void write_json(const struct eval *e, struct buf *out)
 {
     const ashlar_model_info *info = ashlar_engine_info(e->engine);
-    json_t *root = json_pack("{s:o, s:s, s:I, s:s, s:i, s:s, s:o}", "model",
+    json_t *root = json_pack("{s:o, s:s, s:I, s:s, s:i, s:s, s:o, s:o}", "model",
                              json_text_value(set.model, strlen(set.model)), "suite", "recall",
                              "seed", (json_int_t)(set.seed & INT64_MAX), "kernels", info->kernels,
                              "threads", info->n_threads, "version", ASHLAR_VERSION, "rows",
-                             rows_value(e));
+                             rows_value(e), "kv", kv_report_json(e->engine));
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
 
     if (!text || !buf_puts(out, text))

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "cli/chat_loop.h"
 #include "cli/cli.h"
+#include "cli/engine_options.h"
 #include "cli/generate.h"
 #include "cli/prompt.h"
 #include "cli/report.h"
@@ -25,9 +26,9 @@ enum {
 };
 
 static struct {
-    const char *model, *prompt, *file, *system, *isa;
-    bool chat, raw, thinking, map, json, quiet, echo;
-    int n, ctx, threads, batch, top_k, repeat_last;
+    const char *model, *prompt, *file, *system;
+    bool chat, raw, thinking, json, quiet, echo;
+    int n, ctx, batch, top_k, repeat_last;
     float temp, top_p, min_p, repeat_penalty;
     uint64_t seed;
     struct option_list stops;
@@ -64,13 +65,8 @@ static const struct option options[] = {
     {"stop", 0, OPTION_LIST, &set.stops, 0, 0, "TEXT", "end the text before TEXT; repeatable"},
     {"ctx", 'c', OPTION_INT, &set.ctx, 1, 1e9, "N",
      "tokens of context (the training length; less where memory is short)"},
-    {"threads", 'j', OPTION_INT, &set.threads, 0, 1024, "N", "threads (0: one per free core)"},
     {"batch", 'b', OPTION_INT, &set.batch, 1, 65536, "N",
      "prompt tokens evaluated in one pass (512)"},
-    {"isa", 0, OPTION_STRING, &set.isa, 0, 0, "NAME",
-     "kernels: scalar, avx2, avx512, amx or neon (the best here)"},
-    {"map", 0, OPTION_FLAG, &set.map, 0, 0, NULL,
-     "use the weights in the file mapping, not a copy in huge pages"},
     {"json", 0, OPTION_FLAG, &set.json, 0, 0, NULL,
      "print one JSON object instead of streaming text"},
     {"quiet", 'q', OPTION_FLAG, &set.quiet, 0, 0, NULL, "no progress, warnings or statistics"},
@@ -86,6 +82,7 @@ const struct command command_run = {
         "-p and -f the prompt is standard input; if that is a terminal, a chat begins. Ctrl-C "
         "stops the text; pressed again, the program.",
     .options = options,
+    .shared = engine_option_table,
 };
 
 static void set_defaults(void)
@@ -96,9 +93,9 @@ static void set_defaults(void)
     ashlar_options_init(&engine);
     ashlar_sampler_options_init(&sampler);
     memset(&set, 0, sizeof set);
+    engine_options_reset();
     set.thinking = true;
     set.n = -1;
-    set.threads = engine.n_threads;
     set.batch = engine.n_batch;
     set.top_k = 40; /* the usual filters; they change nothing at temperature 0 */
     set.top_p = 0.95f;
@@ -158,16 +155,13 @@ static ashlar_status open_engine(struct cli_ui *ui, const struct buf *text, stru
 
     ashlar_options_init(&o);
     cli_ui_init(ui, set.quiet, &o);
-    o.n_threads = set.threads;
     o.n_batch = set.batch;
-    o.isa = set.isa;
-    o.map_weights = set.map;
     o.n_ctx = set.ctx;
     if (text && set.n >= 0) /* a token has at least one byte */
         need = text->length + (set.system ? strlen(set.system) : 0) + TEMPLATE_TOKENS +
                (size_t)set.n;
-    ashlar_status status = ASHLAR_OK;
-    if (set.ctx == 0)
+    ashlar_status status = engine_options_apply(&o, err);
+    if (status == ASHLAR_OK && set.ctx == 0)
         status = cli_default_context(set.model, &o, need, &o.n_ctx, err);
     if (status == ASHLAR_OK)
         status = cli_check_memory(set.model, &o, err);
@@ -179,7 +173,7 @@ static ashlar_status open_engine(struct cli_ui *ui, const struct buf *text, stru
     if (status != ASHLAR_OK)
         return status;
     *report = (struct report){
-        .info = ashlar_engine_info(*engine), .path = set.model, .default_context = set.ctx == 0,
+        .engine = *engine, .info = ashlar_engine_info(*engine), .path = set.model, .default_context = set.ctx == 0,
         .sampled = set.temp > 0, .seed = set.seed, .load_s = os_time_seconds() - start};
     report->chat = set.chat || set.system || (!set.raw && report->info->chat_template);
     return ASHLAR_OK;

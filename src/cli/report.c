@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "base/text.h"
 #include "cli/json_text.h"
+#include "cli/kv_report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +32,11 @@ static void notes(const struct report *r, const struct generation *g)
 
 void report_line(const struct report *r, const struct generation *g)
 {
-    char rss[16], kv[16];
+    char rss[16];
+    struct buf kv;
 
+    buf_init(&kv, 1024);
+    kv_report_line(r->engine, &kv);
     fprintf(stderr, "ashlar: prompt %zu tokens", g->n_prefill);
     if (g->n_prefill != g->n_prompt)
         fprintf(stderr, " (+%zu kept)", g->n_prompt - g->n_prefill);
@@ -40,9 +44,9 @@ void report_line(const struct report *r, const struct generation *g)
             g->n_generated);
     if (g->n_decode > 0)
         fprintf(stderr, " %.1f tok/s", rate(g->n_decode, g->decode_s));
-    fprintf(stderr, ", peak memory %s, KV %s for %d tokens%s",
-            text_bytes(os_peak_rss_bytes(), rss), text_bytes(r->info->memory.kv_bytes, kv),
-            r->info->n_ctx, r->default_context ? " (--ctx N)" : "");
+    fprintf(stderr, ", peak memory %s, KV for %d tokens%s: %s", text_bytes(os_peak_rss_bytes(), rss),
+            r->info->n_ctx, r->default_context ? " (--ctx N)" : "", kv.failed ? "" : kv.data);
+    buf_fini(&kv);
     notes(r, g);
 }
 
@@ -66,7 +70,7 @@ bool report_json(const struct report *r, const struct generation *g, const struc
     json_t *made = json_text_value(gen->text.data, gen->text.length);
     json_t *root = json_pack(
         "{s:s, s:o, s:s, s:o, s:o, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:i, s:i, s:s,"
-        " s:I, s:I, s:I}",
+        " s:I, s:I, s:I, s:o}",
         "version", ASHLAR_VERSION, "model", model, "mode", r->chat ? "chat" : "raw", "text", made,
         "tokens", ids_value(gen->ids, g->n_generated), "stop", stop_reason_name(g->reason),
         "prompt_tokens", (json_int_t)g->n_prompt, "generated_tokens", (json_int_t)g->n_generated,
@@ -75,7 +79,7 @@ bool report_json(const struct report *r, const struct generation *g, const struc
         rate(g->n_decode, g->decode_s), "context", info->n_ctx, "threads", info->n_threads,
         "kernels", info->kernels, "weights_bytes", (json_int_t)info->memory.weights_bytes,
         "kv_bytes", (json_int_t)info->memory.kv_bytes, "peak_rss_bytes",
-        (json_int_t)os_peak_rss_bytes());
+        (json_int_t)os_peak_rss_bytes(), "kv", kv_report_json(r->engine));
 
     if (root && r->sampled)
         json_object_set_new(root, "seed", json_integer((json_int_t)r->seed));

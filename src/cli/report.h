@@ -8,6 +8,7 @@
 
 /** What a report says besides the generation itself. Borrowed strings. */
 struct report {
+    const ashlar_engine *engine;
     const ashlar_model_info *info;
     const char *path;      /* the model file, as given */
     bool chat;             /* the prompt was wrapped by the template */

@@ -112,6 +112,7 @@ static size_t lay_out(ashlar_engine *e, const struct plan *plan, const struct mo
     a.cosine = take(e, &total, t * pairs, f);
     a.sine = take(e, &total, t * pairs, f);
     a.logits = take(e, &total, plan->max_items * (size_t)p->n_vocab, f);
+    a.probe = take(e, &total, plan->max_items * (size_t)p->n_embd, f);
     s.items = take(e, &total, plan->max_items, sizeof *s.items);
     s.kv_items = take(e, &total, plan->max_items, sizeof *s.kv_items);
     s.views = take(e, &total, plan->max_items, sizeof *s.views);
@@ -140,15 +141,20 @@ static uint64_t session_bytes(const ashlar_options *o, const struct model_params
            ((uint64_t)o->n_ctx * sizeof(int32_t) + (uint64_t)p->n_vocab * sizeof(float));
 }
 
-static ashlar_status estimate(const struct model *model, const ashlar_options *o,
-                              const struct kernels *kernels, const struct kv_policy *policy,
-                              ashlar_memory *out, ashlar_error *err)
+/* Memory of an engine with these options, whose KV settings are resolved on the way. */
+static ashlar_status estimate(const struct model *model, ashlar_options *o,
+                              const struct kernels *kernels, const struct kv_policy **policy,
+                              ashlar_memory *out, char *why, size_t why_size, ashlar_error *err)
 {
     struct plan plan = make_plan(model, o, kernels);
     out->weights_bytes = model->weights_bytes;
     out->activation_bytes =
         arena_bytes(&plan, &model->params, o->n_threads) + session_bytes(o, &model->params);
-    ashlar_status status = policy->estimate(&plan.kv, &out->kv_bytes, err);
+    uint64_t other = out->activation_bytes + (o->map_weights ? 0 : out->weights_bytes);
+    plan.kv.options = &o->kv;
+    ashlar_status status = kv_choose(&plan.kv, &o->kv, other, policy, why, why_size, err);
+    if (status == ASHLAR_OK)
+        status = (*policy)->estimate(&plan.kv, &out->kv_bytes, err);
     out->total_bytes = out->weights_bytes + out->kv_bytes + out->activation_bytes;
     return status;
 }
@@ -168,6 +174,8 @@ ashlar_status ashlar_memory_estimate(const char *path, const ashlar_options *opt
 {
     struct model *model;
     const struct kernels *kernels;
+    const struct kv_policy *policy;
+    char why[128];
     ashlar_options o = *options;
     ashlar_status status = select_kernels(o.isa, &kernels, err);
     if (status == ASHLAR_OK)
@@ -176,7 +184,7 @@ ashlar_status ashlar_memory_estimate(const char *path, const ashlar_options *opt
         return status;
     status = resolve(&o, model, err);
     if (status == ASHLAR_OK)
-        status = estimate(model, &o, kernels, &kv_policy_full, out, err);
+        status = estimate(model, &o, kernels, &policy, out, why, sizeof why, err);
     model_close(model);
     return status;
 }
@@ -205,6 +213,11 @@ static ashlar_status open_memory(ashlar_engine *e, ashlar_error *err)
     const struct model_params *p = &e->model->params;
     struct plan plan = make_plan(e->model, &e->options, e->kernels);
     plan.kv.log = &e->log;
+    plan.kv.pool = e->pool;
+    plan.kv.options = &e->options.kv;
+    plan.kv.fingerprint = gguf_fingerprint(e->model->gguf);
+    plan.kv.project = forward_project;
+    plan.kv.project_user = e;
     size_t bytes = arena_bytes(&plan, p, e->options.n_threads);
     if (!arena_init(&e->arena, bytes)) {
         error_memory(err, bytes, "activations");
@@ -275,9 +288,13 @@ static ashlar_status open_steps(ashlar_engine *e, const char *path, ashlar_error
     if (status != ASHLAR_OK)
         return status;
     describe(e);
-    status = estimate(e->model, &e->options, e->kernels, e->policy, &e->info.memory, err);
-    if (status == ASHLAR_OK)
-        status = pool_new(e->options.n_threads, &e->pool, err);
+    char why[128];
+    status = estimate(e->model, &e->options, e->kernels, &e->policy, &e->info.memory, why, sizeof why,
+                      err);
+    if (status != ASHLAR_OK)
+        return status;
+    log_write(&e->log, ASHLAR_LOG_INFO, "%s", why);
+    status = pool_new(e->options.n_threads, &e->pool, err);
     if (status == ASHLAR_OK)
         status = open_memory(e, err);
     if (status == ASHLAR_OK)
@@ -295,7 +312,6 @@ ashlar_status ashlar_engine_open(const char *path, const ashlar_options *options
     e->options = *options;
     e->log = (struct log){options->log, options->log_user, options->progress,
                           options->progress_user};
-    e->policy = &kv_policy_full;
     ashlar_status status = open_steps(e, path, err);
     if (status != ASHLAR_OK) {
         ashlar_engine_close(e);
@@ -328,6 +344,11 @@ void ashlar_engine_close(ashlar_engine *e)
 const ashlar_model_info *ashlar_engine_info(const ashlar_engine *e)
 {
     return &e->info;
+}
+
+void ashlar_engine_kv_stats(const ashlar_engine *e, ashlar_kv_stats *out)
+{
+    e->policy->stats(e->kv, out);
 }
 
 void ashlar_engine_cancel(ashlar_engine *e)

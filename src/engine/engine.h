@@ -63,6 +63,7 @@ struct activations {
     float *gate, *up;  /* (T, n_ff) */
     float *cosine, *sine; /* (T, rope pairs) */
     float *logits;     /* (max_items, n_vocab) */
+    float *probe;      /* (max_items, n_embd) inputs of the KV policy's predictions */
 };
 
 struct ashlar_engine {
@@ -92,5 +93,16 @@ struct ashlar_engine {
  * refuses is in kv_items[].status and described in err; the other items are evaluated.
  */
 ashlar_status forward_pass(ashlar_engine *e, ashlar_error *err);
+
+/** kv_config.project: queries of `layer` from rows of x. `engine` is the ashlar_engine. */
+void forward_project(void *engine, int layer, const float *x, size_t x_stride, const int *rows,
+                     int n_rows, float *q);
+
+/**
+ * Choose the KV policy for `o` and resolve its budget and folder; `other_bytes` is what weights and
+ * activations take. `why` says which and why, for the log. Errors: USAGE, NO_RESOURCE.
+ */
+ashlar_status kv_choose(const struct kv_config *config, ashlar_kv_options *o, uint64_t other_bytes,
+                        const struct kv_policy **out, char *why, size_t why_size, ashlar_error *err);
 
 #endif

@@ -160,9 +160,47 @@ static void attend(ashlar_engine *e, int layer, int window, ashlar_error *err)
             .spans = view->spans,
             .n_spans = view->n_spans,
             .n_keys = view->total_keys,
+            .first_key = view->first_key,
+            .window_keys = view->n_keys,
         };
     }
     attention_run(&e->attention, p->attention_items, n);
+}
+
+/* A prediction's rows: which row of the pass each came from, for its angles. */
+struct probe_step {
+    ashlar_engine *e;
+    const struct model_layer *layer;
+    const int *rows;
+    int n_rows;
+    float *q;
+};
+
+static void rotate_probe(void *context, int chunk, int n_chunks, int thread)
+{
+    (void)n_chunks, (void)thread;
+    const struct probe_step *s = context;
+    int width = s->e->info.n_head * s->e->info.head_dim;
+    int end = (chunk + 1) * ROW_CHUNK < s->n_rows ? (chunk + 1) * ROW_CHUNK : s->n_rows;
+    for (int i = chunk * ROW_CHUNK; i < end; i++)
+        rotate_heads(s->e, &s->layer->q_norm, s->rows[i], s->e->info.n_head, row(s->q, i, width));
+}
+
+void forward_project(void *engine, int layer, const float *x, size_t x_stride, const int *rows,
+                     int n_rows, float *q)
+{
+    ashlar_engine *e = engine;
+    const struct model_layer *w = &e->model->layers[layer];
+    size_t n_embd = (size_t)e->info.n_embd;
+    for (int i = 0; i < n_rows; i++)
+        memcpy(e->act.probe + (size_t)i * n_embd, x + (size_t)rows[i] * x_stride, n_embd * sizeof(float));
+    const struct linear_job job = {.w = &w->wq,
+                                   .bias = vector(&w->bq),
+                                   .y = q,
+                                   .y_stride = (size_t)e->info.n_head * (size_t)e->info.head_dim};
+    linear_run(&e->linear, n_rows, e->act.probe, n_embd, &job, 1);
+    struct probe_step step = {e, w, rows, n_rows, q};
+    pool_run(e->pool, (n_rows + ROW_CHUNK - 1) / ROW_CHUNK, rotate_probe, &step);
 }
 
 static void feed_forward(ashlar_engine *e, const struct model_layer *w)

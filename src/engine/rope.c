@@ -26,7 +26,6 @@ ashlar_status rope_init(struct rope *rope, const struct model *model, ashlar_err
 {
     const struct model_params *p = &model->params;
     rope->n_pairs = p->rope_dims / 2;
-    rope->magnitude = 1.0f;
     rope->frequency = mem_array((size_t)rope->n_pairs, sizeof *rope->frequency);
     if (!rope->frequency)
         return error_memory(err, (size_t)rope->n_pairs * sizeof *rope->frequency, "RoPE");
@@ -51,8 +50,9 @@ ashlar_status rope_init(struct rope *rope, const struct model *model, ashlar_err
         }
         rope->frequency[i] = f;
     }
-    if (p->rope_scaling == ROPE_YARN)
-        rope->magnitude = p->yarn_attn_factor * (1.0f + 0.1f * logf(p->rope_factor));
+    rope->magnitude = p->yarn_attn_factor;
+    if (p->rope_scaling == ROPE_YARN && p->yarn_ext_factor != 0.0f)
+        rope->magnitude *= 1.0f + 0.1f * logf(p->rope_factor);
     return ASHLAR_OK;
 }
 

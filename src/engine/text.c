@@ -24,29 +24,6 @@ size_t ashlar_utf8_push(ashlar_utf8_stream *stream, const char *bytes, size_t le
     return utf8_stream_push(stream, bytes, length, out);
 }
 
-static ashlar_status encode_segments(const ashlar_engine *e, const struct chat_text *chat,
-                                     int32_t *tokens, size_t capacity, size_t *n_tokens,
-                                     ashlar_error *err)
-{
-    *n_tokens = 0;
-    if (e->info.add_bos && e->info.bos >= 0) {
-        if (capacity > 0)
-            tokens[0] = e->info.bos;
-        *n_tokens = 1;
-    }
-    for (size_t i = 0; i < chat->n_segments; i++) {
-        const struct chat_segment *s = &chat->segments[i];
-        size_t used = *n_tokens < capacity ? *n_tokens : capacity, n = 0;
-        ashlar_status status = tokenizer_encode(
-            e->tokenizer, chat->text.data + s->offset, s->length,
-            s->marker ? ASHLAR_PARSE_SPECIAL : 0, tokens + used, capacity - used, &n, err);
-        if (status != ASHLAR_OK)
-            return status;
-        *n_tokens += n;
-    }
-    return ASHLAR_OK;
-}
-
 ashlar_status ashlar_chat_tokenize(const ashlar_engine *e, const ashlar_message *messages,
                                    size_t n_messages, unsigned flags, int32_t *tokens,
                                    size_t capacity, size_t *n_tokens, ashlar_error *err)
@@ -65,7 +42,9 @@ ashlar_status ashlar_chat_tokenize(const ashlar_engine *e, const ashlar_message 
     chat_text_init(&chat);
     ashlar_status status = chat_render(e->chat, messages, n_messages, flags, &chat, err);
     if (status == ASHLAR_OK)
-        status = encode_segments(e, &chat, tokens, capacity, n_tokens, err);
+        status = tokenizer_encode_segments(e->tokenizer, chat.text.data, chat.text.length,
+                                           chat.segments, chat.n_segments, ASHLAR_ADD_SPECIAL,
+                                           tokens, capacity, n_tokens, err);
     chat_text_fini(&chat);
     return status;
 }

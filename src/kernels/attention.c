@@ -1,11 +1,12 @@
 /*
  * attention.c: cuts a layer's attention into units for the pool and merges partial results.
  *
- * Prefill: a unit is one KV head x up to ATTN_MAX_Q query tokens x all keys that they may see.
- * Decode (at most SPLIT_MAX_Q query tokens): the keys are cut into ranges too, so that one sequence
- * keeps several threads busy; each unit leaves (maximum, sum, weighted values) and a second step
- * merges them in key order. The cut depends on the item's shape only, never on the number of
- * threads, and neither does the result.
+ * Keys are attended in ranges of a fixed number, each leaving (maximum, sum, weighted values) per row.
+ * Prefill: a unit is one KV head x up to ATTN_MAX_Q query tokens; it folds its ranges into the rows
+ * of `out` in key order. Decode (at most SPLIT_MAX_Q query tokens): a unit is one range, so that one
+ * sequence keeps several threads busy, and a second step merges the ranges in key order. The cut
+ * depends on the item's shape only: not on the number of threads, nor on the windows that the keys
+ * come in, and neither does the result.
  */
 #include "kernels/attention.h"
 
@@ -15,8 +16,8 @@
 
 enum {
     SPLIT_MAX_Q = 4,   /* items with more query tokens have enough units without cutting keys */
-    RANGE_KEYS = 512,  /* shortest range, a multiple of ATTN_BLOCK */
-    RANGES_MAX = 32    /* longer contexts get longer ranges, so that partials stay small */
+    RANGE_KEYS = 256,  /* shortest range, a multiple of ATTN_BLOCK */
+    RANGES_MAX = 64    /* longer contexts get longer ranges, so that partials stay small */
 };
 
 static int min_int(int a, int b)
@@ -29,7 +30,7 @@ static int divide_up(int a, int b)
     return (int)(((int64_t)a + b - 1) / b);
 }
 
-static int range_keys(int n_keys)
+int attention_range_keys(int n_keys)
 {
     int per_range = divide_up(n_keys, RANGES_MAX);
     return per_range <= RANGE_KEYS ? RANGE_KEYS : divide_up(per_range, ATTN_BLOCK) * ATTN_BLOCK;
@@ -38,7 +39,7 @@ static int range_keys(int n_keys)
 /* Key ranges of an item: 1 when each unit sees all its keys. */
 static int range_count(int n_q, int n_keys)
 {
-    return n_q == 0 || n_q > SPLIT_MAX_Q ? 1 : divide_up(n_keys, range_keys(n_keys));
+    return n_q == 0 || n_q > SPLIT_MAX_Q ? 1 : divide_up(n_keys, attention_range_keys(n_keys));
 }
 
 static size_t round_up64(size_t n)
@@ -80,12 +81,18 @@ static size_t partial_floats(int n_head, int head_dim, int max_items, int max_to
     return unit_floats(split_tokens, n_head, head_dim) * (size_t)ranges;
 }
 
+static size_t running_floats(int n_head, int max_tokens)
+{
+    return 2 * (size_t)max_tokens * (size_t)n_head;
+}
+
 size_t attention_bytes(const struct kernels *kernels, int n_threads, int n_head, int n_head_kv,
                        int head_dim, int max_items, int max_tokens, int max_keys)
 {
     size_t scratch = thread_scratch(kernels, n_head / n_head_kv, head_dim, max_tokens);
     size_t partials = partial_floats(n_head, head_dim, max_items, max_tokens, max_keys);
-    return arena_piece(scratch * (size_t)n_threads) + arena_piece(partials * sizeof(float));
+    return arena_piece(scratch * (size_t)n_threads) + arena_piece(partials * sizeof(float)) +
+           arena_piece(running_floats(n_head, max_tokens) * sizeof(float));
 }
 
 bool attention_init(struct attention *a, const struct kernels *kernels, struct pool *pool,
@@ -106,7 +113,8 @@ bool attention_init(struct attention *a, const struct kernels *kernels, struct p
     a->partials_floats = partial_floats(n_head, head_dim, max_items, max_tokens, max_keys);
     a->scratch = arena_take(arena, a->scratch_bytes * (size_t)pool_threads(pool));
     a->partials = arena_take(arena, a->partials_floats * sizeof(float));
-    return a->scratch && a->partials;
+    a->running = arena_take(arena, running_floats(n_head, max_tokens) * sizeof(float));
+    return a->scratch && a->partials && a->running;
 }
 
 /* One call's items; units of an item are numbered head by head within a cut of queries or keys. */
@@ -123,7 +131,8 @@ struct unit {
     int head; /* KV head */
     int first_q, n_q;
     int range, n_ranges;
-    size_t partials; /* offset of the item's partial results */
+    size_t first_row; /* the item's, in the batch */
+    size_t partials;  /* offset of the item's partial results */
 };
 
 static int cut_count(const struct attention_item *item)
@@ -136,14 +145,16 @@ static struct unit find_unit(const struct work *work, int chunk)
 {
     const struct attention_item *item = work->items;
     int n_head_kv = work->a->n_head_kv;
-    size_t partials = 0;
+    size_t partials = 0, first_row = 0;
     for (int n; chunk >= (n = cut_count(item) * n_head_kv); item++) {
         int ranges = range_count(item->n_q, item->n_keys);
         if (ranges > 1)
             partials += unit_floats(item->n_q, work->a->n_head, work->a->head_dim) * (size_t)ranges;
         chunk -= n;
+        first_row += (size_t)item->n_q;
     }
-    struct unit unit = {.item = item, .head = chunk % n_head_kv, .partials = partials};
+    struct unit unit = {
+        .item = item, .head = chunk % n_head_kv, .first_row = first_row, .partials = partials};
     int cuts = cut_count(item), cut = chunk / n_head_kv;
     unit.n_ranges = range_count(item->n_q, item->n_keys);
     if (unit.n_ranges > 1) {
@@ -171,53 +182,129 @@ static float *out_row(const struct work *work, const struct unit *unit, int toke
            head * (size_t)work->a->head_dim;
 }
 
-static void divide_by_sums(const struct work *work, const struct unit *unit, const float *sum,
-                           const float *acc)
+/* Running maximum and sum of a row that folds ranges. */
+static float *running_row(const struct work *work, const struct unit *unit, int token, int group)
+{
+    size_t row = unit->first_row + (size_t)unit->first_q + (size_t)token;
+    size_t head = (size_t)unit->head * (size_t)work->n_group + (size_t)group;
+    return work->a->running + 2 * (row * (size_t)work->a->n_head + head);
+}
+
+static bool last_window(const struct attention_item *item)
+{
+    return item->first_key + item->window_keys == item->n_keys;
+}
+
+/* Fold one range's results of a row into its running state; the row of `out` is the accumulator. */
+static void fold_row(int head_dim, float max, float sum, const float *acc, float *running, float *out)
+{
+    if (sum <= 0.0f)
+        return; /* saw no key */
+    float most = fmaxf(running[0], max), keep = expf(running[0] - most), scale = expf(max - most);
+    running[0] = most;
+    running[1] = running[1] * keep + sum * scale;
+    for (int j = 0; j < head_dim; j++)
+        out[j] = out[j] * keep + acc[j] * scale;
+}
+
+static void fold_range(const struct work *work, const struct unit *unit, const struct attn_args *args)
 {
     int head_dim = work->a->head_dim;
     for (int i = 0; i < unit->n_q * work->n_group; i++) {
-        float *out = out_row(work, unit, i / work->n_group, i % work->n_group);
-        float factor = 1.0f / sum[i];
-        for (int j = 0; j < head_dim; j++)
-            out[j] = acc[(size_t)i * (size_t)head_dim + (size_t)j] * factor;
+        int token = i / work->n_group, group = i % work->n_group;
+        fold_row(head_dim, args->max[i], args->sum[i], args->acc + (size_t)i * (size_t)head_dim,
+                 running_row(work, unit, token, group), out_row(work, unit, token, group));
     }
 }
 
-static void attend_chunk(void *context, int chunk, int n_chunks, int thread)
+static void start_rows(const struct work *work, const struct unit *unit)
 {
-    const struct work *work = context;
+    for (int i = 0; i < unit->n_q * work->n_group; i++) {
+        float *running = running_row(work, unit, i / work->n_group, i % work->n_group);
+        running[0] = -INFINITY;
+        running[1] = 0.0f;
+        memset(out_row(work, unit, i / work->n_group, i % work->n_group), 0,
+               (size_t)work->a->head_dim * sizeof(float));
+    }
+}
+
+static void finish_rows(const struct work *work, const struct unit *unit)
+{
+    for (int i = 0; i < unit->n_q * work->n_group; i++) {
+        float *out = out_row(work, unit, i / work->n_group, i % work->n_group);
+        float factor = 1.0f / running_row(work, unit, i / work->n_group, i % work->n_group)[1];
+        for (int j = 0; j < work->a->head_dim; j++)
+            out[j] *= factor;
+    }
+}
+
+/* The kernel's arguments for one range of a unit; results go to `results`. */
+static struct attn_args range_args(const struct work *work, const struct unit *unit, int range,
+                                   float *results, void *scratch)
+{
     const struct attention *a = work->a;
-    (void)n_chunks;
-    struct unit unit = find_unit(work, chunk);
-    const struct attention_item *item = unit.item;
-    unsigned char *scratch = a->scratch + (size_t)thread * a->scratch_bytes;
-    size_t rows = (size_t)unit.n_q * (size_t)work->n_group;
-    float *results = unit.n_ranges > 1 ? unit_partials(work, &unit, unit.range)
-                                       : (float *)(void *)(scratch + a->kernel_bytes);
-    int n_visible = item->n_keys - item->n_q + 1 + unit.first_q;
-    int per_range = unit.n_ranges > 1 ? range_keys(item->n_keys) : item->n_keys;
-    struct attn_args args = {
+    const struct attention_item *item = unit->item;
+    size_t rows = (size_t)unit->n_q * (size_t)work->n_group;
+    int n_visible = item->n_keys - item->n_q + 1 + unit->first_q;
+    int per_range = attention_range_keys(item->n_keys), begin = range * per_range;
+    int end = min_int(min_int(begin + per_range, item->first_key + item->window_keys),
+                      n_visible + unit->n_q - 1);
+    return (struct attn_args){
         .type = a->type,
         .head_dim = a->head_dim,
         .n_group = work->n_group,
-        .n_q = unit.n_q,
-        .q = item->q + (size_t)unit.first_q * item->q_stride +
-             (size_t)unit.head * (size_t)work->n_group * (size_t)a->head_dim,
+        .n_q = unit->n_q,
+        .q = item->q + (size_t)unit->first_q * item->q_stride +
+             (size_t)unit->head * (size_t)work->n_group * (size_t)a->head_dim,
         .q_stride = item->q_stride,
         .scale = work->scale,
-        .spans = item->spans + (size_t)unit.head * (size_t)item->n_spans,
+        .spans = item->spans + (size_t)unit->head * (size_t)item->n_spans,
         .n_spans = item->n_spans,
-        .key_begin = unit.range * per_range,
-        .n_visible = n_visible,
+        .key_begin = begin - item->first_key,
+        .key_end = end - item->first_key,
+        .n_visible = n_visible - item->first_key,
         .max = results,
         .sum = results + rows,
         .acc = results + 2 * rows,
         .scratch = scratch,
     };
-    args.key_end = min_int(args.key_begin + per_range, n_visible + unit.n_q - 1);
-    a->kernels->attend(&args);
-    if (unit.n_ranges == 1)
-        divide_by_sums(work, &unit, args.sum, args.acc);
+}
+
+/* Prefill: fold the window's ranges that the unit's queries can see. */
+static void fold_window(const struct work *work, const struct unit *unit, unsigned char *scratch)
+{
+    const struct attention_item *item = unit->item;
+    int per_range = attention_range_keys(item->n_keys);
+    float *results = (float *)(void *)(scratch + work->a->kernel_bytes);
+    if (item->first_key == 0)
+        start_rows(work, unit);
+    for (int range = item->first_key / per_range;; range++) {
+        struct attn_args args = range_args(work, unit, range, results, scratch);
+        if (args.key_begin >= args.key_end)
+            break;
+        work->a->kernels->attend(&args);
+        fold_range(work, unit, &args);
+    }
+    if (last_window(item))
+        finish_rows(work, unit);
+}
+
+static void attend_chunk(void *context, int chunk, int n_chunks, int thread)
+{
+    const struct work *work = context;
+    (void)n_chunks;
+    struct unit unit = find_unit(work, chunk);
+    unsigned char *scratch = work->a->scratch + (size_t)thread * work->a->scratch_bytes;
+    if (unit.item->window_keys == 0)
+        return;
+    if (unit.n_ranges == 1) {
+        fold_window(work, &unit, scratch);
+        return;
+    }
+    struct attn_args args = range_args(work, &unit, unit.range,
+                                       unit_partials(work, &unit, unit.range), scratch);
+    if (args.key_begin >= 0 && args.key_begin < args.key_end) /* in this window */
+        work->a->kernels->attend(&args);
 }
 
 /* Merge one (query token, head) of all ranges, in key order, into its row of out. */
@@ -252,7 +339,7 @@ static void merge_chunk(void *context, int chunk, int n_chunks, int thread)
     (void)thread;
     int head = chunk % work->a->n_head_kv, first = 0;
     const struct attention_item *item = work->items + chunk / work->a->n_head_kv;
-    if (range_count(item->n_q, item->n_keys) == 1)
+    if (range_count(item->n_q, item->n_keys) == 1 || item->window_keys == 0 || !last_window(item))
         return;
     for (const struct attention_item *i = work->items; i < item; i++)
         first += cut_count(i) * work->a->n_head_kv;
@@ -274,7 +361,7 @@ void attention_run(struct attention *a, const struct attention_item *items, int 
         assert(items[i].n_q <= items[i].n_keys && items[i].n_keys <= a->max_keys);
         n_chunks += cut_count(&items[i]) * a->n_head_kv;
         n_tokens += items[i].n_q;
-        merge |= range_count(items[i].n_q, items[i].n_keys) > 1;
+        merge |= range_count(items[i].n_q, items[i].n_keys) > 1 && last_window(&items[i]);
     }
     assert(n_items <= a->max_items && n_tokens <= a->max_tokens);
     (void)n_tokens;

@@ -19,7 +19,8 @@ struct attention_item {
     size_t out_stride;
     const struct kv_span *spans; /* head h's spans at spans + h * n_spans */
     int n_spans;
-    int n_keys;                  /* keys in the spans of a head; query i sees n_keys - n_q + 1 + i */
+    int n_keys;                  /* all keys of a head; query i sees the first n_keys - n_q + 1 + i */
+    int first_key, window_keys;  /* the part of them in these spans; no keys: the item waits */
 };
 
 struct attention {
@@ -33,7 +34,14 @@ struct attention {
     size_t kernel_bytes;     /* the kernel's share of it; a unit's results follow */
     float *partials;
     size_t partials_floats;
+    float *running;          /* (max_tokens, n_head, 2) maximum and sum of rows that fold ranges */
 };
+
+/**
+ * Keys are attended in ranges of this many, counted from the first key of `n_keys`; a multiple of
+ * ATTN_BLOCK, and at most its value for any longer sequence.
+ */
+int attention_range_keys(int n_keys);
 
 size_t attention_bytes(const struct kernels *kernels, int n_threads, int n_head, int n_head_kv,
                        int head_dim, int max_items, int max_tokens, int max_keys);
@@ -41,7 +49,14 @@ bool attention_init(struct attention *a, const struct kernels *kernels, struct p
                     int n_head, int n_head_kv, int head_dim, enum tensor_type type, int max_items,
                     int max_tokens, int max_keys, struct arena *arena);
 
-/** Attend all items of one layer. The sum of n_q is at most max_tokens. */
+/**
+ * Attend all items of one layer. The sum of n_q is at most max_tokens.
+ *
+ * The keys may come in several windows, one call each, in key order and with the same items: each
+ * window begins at a multiple of attention_range_keys(n_keys) and all but the last hold whole ranges.
+ * `out` is valid after an item's last window. The result does not depend on how keys are cut into
+ * windows.
+ */
 void attention_run(struct attention *a, const struct attention_item *items, int n_items);
 
 #endif

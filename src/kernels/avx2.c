@@ -160,6 +160,7 @@ static void fill_table(void)
     avx2_fill_unpack(&table);
     avx2_fill_gemm(&table);
     avx2_fill_attend(&table);
+    avx2_fill_score(&table);
 }
 
 const struct kernels *kernels_avx2(void)

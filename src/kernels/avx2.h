@@ -9,6 +9,7 @@ void avx2_fill_dot(struct kernels *table);
 void avx2_fill_unpack(struct kernels *table);
 void avx2_fill_gemm(struct kernels *table);
 void avx2_fill_attend(struct kernels *table);
+void avx2_fill_score(struct kernels *table);
 
 /** unpack_fn of a quantised type. */
 unpack_fn avx2_unpack(enum tensor_type type);

@@ -262,7 +262,7 @@ AVX2_INLINE __m256 dot_ints(int group, bool has_min, int n, const int8_t *q, con
     if (has_min && n < FORMAT_SUPER) {
         float low = 0;
         for (int i = 0; i < n / 16; i++)
-            low += m[i * 16 / group] * xs[i];
+            low += m[i / 2] * xs[i]; /* such short rows have groups of 32 */
         acc = _mm256_add_ps(acc, _mm256_setr_ps(low, 0, 0, 0, 0, 0, 0, 0));
     } else if (has_min && group == 32) {
         acc = _mm256_fmadd_ps(_mm256_loadu_ps(m), sums_per_32(xs), acc);

@@ -142,6 +142,7 @@ static void fill_table(void)
     avx512_fill_dot(&table);
     avx512_fill_dot_k(&table);
     avx512_fill_attend(&table);
+    avx512_fill_score(&table);
 }
 
 const struct kernels *kernels_avx512(void)

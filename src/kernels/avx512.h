@@ -7,6 +7,7 @@
 /** Enter this file's entries into a table that holds simpler ones. */
 void avx512_fill_dot(struct kernels *table);
 void avx512_fill_dot_k(struct kernels *table);
+void avx512_fill_score(struct kernels *table);
 void avx512_fill_gemm(struct kernels *table);
 void avx512_fill_attend(struct kernels *table);
 

@@ -125,7 +125,7 @@ AVX512_INLINE void dot_group(struct form form, int n_rows, int k, const uint8_t 
                              size_t row_bytes, const struct act_row *x, float *y)
 {
     __m512 sum[ROWS];
-    size_t step_bytes = 4 * (size_t)form.bytes, ahead = row_bytes * (size_t)n_rows;
+    size_t step_bytes = 4 * (size_t)form.bytes, ahead = avx512_ahead(row_bytes * (size_t)n_rows);
     int at = 0;
     UNROLL for (int r = 0; r < n_rows; r++)
         sum[r] = _mm512_setzero_ps();
@@ -135,7 +135,7 @@ AVX512_INLINE void dot_group(struct form form, int n_rows, int k, const uint8_t 
         UNROLL for (int r = 0; r < n_rows; r++) {
             const uint8_t *row = w + (size_t)r * row_bytes;
             avx512_prefetch(row, ahead);
-            if (step_bytes > 96)
+            if (step_bytes > 64)
                 avx512_prefetch(row, ahead + 64);
             sum[r] = any_step(form, row, &step, sum[r]);
         }
@@ -211,7 +211,7 @@ AVX512_INLINE void dot_float_group(enum tensor_type type, int n_rows, int k, con
 {
     const size_t size = type == TENSOR_F32 ? 4 : 2;
     __m512 even[ROWS], odd[ROWS];
-    size_t ahead = row_bytes * (size_t)n_rows;
+    size_t ahead = avx512_ahead(row_bytes * (size_t)n_rows);
     int at = 0;
     UNROLL for (int r = 0; r < n_rows; r++)
         even[r] = odd[r] = _mm512_setzero_ps();

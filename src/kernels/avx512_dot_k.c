@@ -102,7 +102,7 @@ AVX512_INLINE void four_bit_group(bool fifth, int n_rows, int k, const uint8_t *
                                   size_t row_bytes, const struct act_row *x, float *y)
 {
     const size_t bytes = fifth ? sizeof(struct block_q5_k) : sizeof(struct block_q4_k);
-    size_t ahead = row_bytes * (size_t)n_rows;
+    size_t ahead = avx512_ahead(row_bytes * (size_t)n_rows);
     __m512 sum[ROWS];
     UNROLL for (int r = 0; r < n_rows; r++)
         sum[r] = _mm512_setzero_ps();
@@ -203,7 +203,7 @@ AVX512_INLINE __m512 six_bit_step(const uint8_t *w, const struct x_six *x, __m51
 AVX512_INLINE void six_bit_group(int n_rows, int k, const uint8_t *w, size_t row_bytes,
                                  const struct act_row *x, float *y)
 {
-    size_t ahead = row_bytes * (size_t)n_rows;
+    size_t ahead = avx512_ahead(row_bytes * (size_t)n_rows);
     __m512 sum[ROWS];
     UNROLL for (int r = 0; r < n_rows; r++)
         sum[r] = _mm512_setzero_ps();

@@ -40,6 +40,16 @@ AVX512_INLINE void avx512_prefetch(const void *p, size_t ahead)
     _mm_prefetch((const char *)((uintptr_t)p + ahead), _MM_HINT_T0);
 }
 
+/**
+ * How far ahead of a group of rows to prefetch: a whole number of groups, so that what is asked for
+ * are rows, and enough bytes to cover the memory's latency; less than half of the L1 cache.
+ */
+AVX512_INLINE size_t avx512_ahead(size_t group_bytes)
+{
+    const size_t enough = 16 << 10;
+    return group_bytes >= enough ? group_bytes : enough / group_bytes * group_bytes;
+}
+
 /** Four 16-byte pieces, `step` bytes apart. */
 AVX512_INLINE __m512i avx512_load_4x16(const uint8_t *p, size_t step)
 {

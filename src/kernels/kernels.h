@@ -108,12 +108,19 @@ struct kernels {
     void (*add)(int n, const float *x, float *y);                          /* y += x */
     void (*to_f16)(int n, const float *x, uint16_t *y);
 
+    /**
+     * scores[t] = query_scale * scales[t] * sum_i (rows[t][i] - SCORE_BIAS) * query[i] for n_tokens rows
+     * of `rank` bytes; query_sum is the sum of query[]. Which keys matter: kvswap/lowrank.h.
+     */
+    void (*score)(int n_tokens, int rank, const uint8_t *rows, const float *scales,
+                  const int8_t *query, int query_sum, float query_scale, float *scores);
+
     /* For n_q from 1 (decode) to ATTN_MAX_Q (prefill). */
     void (*attend)(const struct attn_args *args);
     size_t (*attn_scratch_bytes)(int head_dim, int n_group, int n_q);
 };
 
-enum { ATTN_MAX_Q = 64 };
+enum { ATTN_MAX_Q = 64, SCORE_BIAS = 128 };
 
 /**
  * The best table for this machine, or the one called `isa`; NULL when the machine or build lacks it.

@@ -290,6 +290,7 @@ static const struct kernels table = {
     .silu_mul = silu_mul,
     .add = add,
     .to_f16 = to_f16,
+    .score = scalar_score,
     .attend = scalar_attend,
     .attn_scratch_bytes = scalar_attn_scratch_bytes,
 };

@@ -28,29 +28,12 @@
 
 struct kv; /* a policy's state for one engine */
 
-/** Resolved settings of the on-disk policies; 0 = choose from the budget. */
-struct kv_options {
-    const char *folder;    /* for KV files */
-    const char *io;        /* "io_uring", "threads", NULL = best */
-    uint64_t budget_bytes; /* most resident bytes over all sequences; 0 = no bound */
-    uint64_t quota_bytes;  /* most bytes on disk per sequence; 0 = no bound */
-    uint64_t io_rate;      /* bytes per second, 0 = unlimited */
-    double io_latency;     /* seconds, 0 = none */
-    int group_tokens;      /* G */
-    int select_tokens;     /* M * G */
-    int reuse_tokens;      /* C * G */
-    int recent_tokens;     /* always resident */
-    int sigma;             /* compression of the metadata: rank = width / sigma */
-    float mass;            /* < 1: adaptive selection */
-    int check_every;       /* measure the recall of every nth step; 0 = never */
-    struct aio_fault_plan *fault; /* tests */
-};
-
 struct kv_config {
     const struct kernels *kernels;
     struct pool *pool;
     const struct log *log;
-    const struct kv_options *options;
+    const ashlar_kv_options *options; /* budget_fraction resolved to bytes, folder set */
+    struct aio_fault_plan *fault;     /* tests: a disk that fails; NULL */
     uint64_t fingerprint; /* of the model */
     int n_layer, n_head, n_head_kv, head_dim;
     int n_ctx;       /* tokens a sequence can hold */
@@ -84,15 +67,6 @@ struct kv_view {
     int total_keys; /* over all windows, the pass's own tokens last */
 };
 
-/** Counters since open; times in seconds. */
-struct kv_stats {
-    uint64_t resident_bytes, disk_bytes;
-    uint64_t bytes_read, bytes_written, reads, hits, misses;
-    double predict_seconds, wait_seconds;
-    const char *io; /* "io_uring, O_DIRECT"; NULL when nothing is on disk */
-    int group_tokens, select_tokens, reuse_tokens, rank;
-};
-
 struct kv_policy {
     const char *name;
 
@@ -118,10 +92,19 @@ struct kv_policy {
     void (*end)(struct kv *kv, int layer, ashlar_error *err);
     void (*commit)(struct kv *kv, ashlar_error *err);
     void (*abort)(struct kv *kv);
-    void (*stats)(const struct kv *kv, struct kv_stats *out);
+    void (*stats)(const struct kv *kv, ashlar_kv_stats *out);
 };
 
 /** Everything in memory in F16, exact attention. */
 extern const struct kv_policy kv_policy_full;
+
+/** Everything on disk; a step reads all of it through two windows. Exact. */
+extern const struct kv_policy kv_policy_stream;
+
+/**
+ * On disk; a step reads the groups that matter, predicted one layer ahead (KVSwap, arXiv 2511.11907).
+ * Exact until a sequence outgrows its reuse buffer, and for passes of many tokens always.
+ */
+extern const struct kv_policy kv_policy_kvswap;
 
 #endif

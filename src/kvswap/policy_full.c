@@ -147,9 +147,9 @@ static void full_abort(struct kv *kv)
     (void)kv;
 }
 
-static void full_stats(const struct kv *kv, struct kv_stats *out)
+static void full_stats(const struct kv *kv, ashlar_kv_stats *out)
 {
-    *out = (struct kv_stats){.resident_bytes = kv->cells_bytes};
+    *out = (ashlar_kv_stats){.policy = "full", .resident_bytes = kv->cells_bytes};
 }
 
 const struct kv_policy kv_policy_full = {

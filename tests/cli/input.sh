@@ -37,7 +37,7 @@ err_has 'the prompt has [0-9]* tokens, the context 16'
 err_has '^hint: .*--ctx [0-9]'
 
 # more memory than any machine has
-expect 4 "$ashlar" run -m "$model" -p x --ctx 500000000
+expect 4 "$ashlar" run -m "$model" -p x --ctx 500000000 --kv full
 err_has 'of memory'
 err_has '^hint: '
 

@@ -70,7 +70,7 @@ static void add_item(struct batch *b, struct rng *rng, struct shape shape)
     for (size_t j = 0; j < (size_t)shape.n_q * stride; j++)
         b->q[i][j] = 1.5f * rng_normal(rng);
     *item = (struct attention_item){shape.n_q,   b->q[i],     stride,  b->out[i],
-                                    stride,      b->spans[i], n_spans, shape.n_keys};
+                                    stride,      b->spans[i], n_spans, shape.n_keys, 0, shape.n_keys};
     b->max_tokens += shape.n_q;
     b->max_keys = shape.n_keys > b->max_keys ? shape.n_keys : b->max_keys;
 }

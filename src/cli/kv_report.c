@@ -1,0 +1,39 @@
+/* kv_report.c: see kv_report.h. */
+#include "cli/kv_report.h"
+
+#include "base/text.h"
+
+static double hit_share(const ashlar_kv_stats *s)
+{
+    uint64_t all = s->hits + s->misses;
+    return all ? (double)s->hits / (double)all : 0.0;
+}
+
+void kv_report_line(const ashlar_engine *engine, struct buf *out)
+{
+    ashlar_kv_stats s;
+    char resident[16], disk[16], read[16];
+    ashlar_engine_kv_stats(engine, &s);
+    buf_printf(out, "%s, %s in memory", s.policy, text_bytes(s.resident_bytes, resident));
+    if (!s.io)
+        return;
+    buf_printf(out, ", %s on disk, %s read (%s, groups of %d)", text_bytes(s.disk_bytes, disk),
+               text_bytes(s.bytes_read, read), s.io, s.group_tokens);
+    if (s.rank)
+        buf_printf(out, ", select %d, reuse %d, rank %d, hits %.0f %%", s.select_tokens, s.reuse_tokens, s.rank,
+                   100.0 * hit_share(&s));
+    buf_printf(out, ", predict %.2f s, wait %.2f s", s.predict_seconds, s.wait_seconds);
+}
+
+json_t *kv_report_json(const ashlar_engine *engine)
+{
+    ashlar_kv_stats s;
+    ashlar_engine_kv_stats(engine, &s);
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:i, s:i, s:i}", "policy",
+                     s.policy, "io", s.io, "resident_bytes", (json_int_t)s.resident_bytes, "disk_bytes",
+                     (json_int_t)s.disk_bytes, "bytes_read", (json_int_t)s.bytes_read, "bytes_written",
+                     (json_int_t)s.bytes_written, "reads", (json_int_t)s.reads, "hits", (json_int_t)s.hits,
+                     "misses", (json_int_t)s.misses, "predict_s", s.predict_seconds, "wait_s", s.wait_seconds,
+                     "group_tokens", s.group_tokens, "select_tokens", s.select_tokens, "reuse_tokens",
+                     s.reuse_tokens, "rank", s.rank);
+}

@@ -1,0 +1,106 @@
+/*
+ * aio.h: the I/O seam: reads and writes in flight while the CPU computes.
+ *
+ * A request belongs to the caller, who keeps it and its buffer unchanged from aio_submit until
+ * aio_wait has returned for it. Implementations continue short transfers and retry EINTR and
+ * EAGAIN; what remains an error ends up in the request. Buffers, offsets and sizes are multiples
+ * of AIO_ALIGN, as O_DIRECT wants. One thread uses an aio at a time.
+ *
+ * Implementations: io_uring; a thread pool over pread and pwrite. Two more wrap another aio: a rate
+ * limiter that makes a fast disk behave like a slow one, and a fault injector for tests.
+ */
+#ifndef KVSWAP_AIO_H
+#define KVSWAP_AIO_H
+
+#include "base/error.h"
+
+enum { AIO_ALIGN = 4096 };
+
+struct aio_request {
+    int fd;
+    bool write;
+    unsigned char *data;
+    size_t bytes;
+    uint64_t offset;
+    /* out, valid after aio_wait */
+    int error;     /* 0, an errno value, or AIO_SHORT: the file ended early */
+    size_t done;   /* bytes transferred */
+    bool finished;
+    double due; /* set by the rate limiter */
+    int fault;  /* set by the fault injector */
+};
+
+enum { AIO_SHORT = -1 };
+
+struct aio;
+
+struct aio_ops {
+    const char *name; /* "io_uring", "threads", ... */
+    /** Start n requests; all are accepted (those beyond the queue's depth wait in the caller's array). */
+    void (*submit)(struct aio *aio, struct aio_request *requests, int n);
+    /** True when this request is finished; does not wait. */
+    bool (*finished)(struct aio *aio, struct aio_request *request);
+    /** Return once this request is finished. */
+    void (*wait)(struct aio *aio, struct aio_request *request);
+    void (*close)(struct aio *aio);
+};
+
+/** First member of every implementation. */
+struct aio {
+    const struct aio_ops *ops;
+};
+
+/**
+ * The best implementation that works here: io_uring where the kernel allows it, else threads.
+ * `depth`: requests in flight at once. `kind`: NULL for the best, or "io_uring", "threads".
+ * Errors: NO_RESOURCE, FAILED, USAGE (the kind asked for is not available).
+ */
+ashlar_status aio_open(const char *kind, int depth, struct aio **out, ashlar_error *err);
+
+ashlar_status aio_uring_open(int depth, struct aio **out, ashlar_error *err);
+ashlar_status aio_threads_open(int depth, struct aio **out, ashlar_error *err);
+
+/** Wrap (and own) `inner`: at most bytes_per_second, each request at least latency_seconds. 0 = no limit. */
+ashlar_status aio_rate_open(struct aio *inner, uint64_t bytes_per_second, double latency_seconds,
+                            struct aio **out, ashlar_error *err);
+
+/** What a fault injector does to the requests it lets through; counts from 0. */
+enum aio_fault { AIO_FAULT_NONE, AIO_FAULT_EIO, AIO_FAULT_ENOSPC, AIO_FAULT_SHORT, AIO_FAULT_CORRUPT, AIO_FAULT_LATE };
+
+struct aio_fault_plan {
+    enum aio_fault fault;
+    bool writes;     /* of writes, else of reads */
+    uint64_t first;  /* index of the first request of that direction that fails */
+    uint64_t count;  /* how many in a row */
+    uint64_t n_reads, n_writes; /* out: requests seen */
+};
+
+/** Wrap (and own) `inner`; the plan is borrowed and may be changed between requests. */
+ashlar_status aio_fault_open(struct aio *inner, struct aio_fault_plan *plan, struct aio **out,
+                             ashlar_error *err);
+
+static inline void aio_submit(struct aio *aio, struct aio_request *requests, int n)
+{
+    aio->ops->submit(aio, requests, n);
+}
+
+static inline bool aio_finished(struct aio *aio, struct aio_request *request)
+{
+    return aio->ops->finished(aio, request);
+}
+
+static inline void aio_wait(struct aio *aio, struct aio_request *request)
+{
+    aio->ops->wait(aio, request);
+}
+
+static inline void aio_close(struct aio *aio)
+{
+    if (aio)
+        aio->ops->close(aio);
+}
+
+/** A request's failure in words ("read of 16384 bytes at 4096: Input/output error"); FAILED or NO_RESOURCE. */
+ashlar_status aio_error(const struct aio_request *request, const char *path, ashlar_error *err);
+
+#endif

@@ -1,0 +1,212 @@
+/* store.c: see store.h. Data goes through the caller's aio; only the header is written here. */
+#include "kvswap/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/mem.h"
+
+/*
+ * Header, little endian, at offset 0, padded with zeros to 4096 bytes:
+ *
+ *   0  8  magic "ASHLARKV"
+ *   8  4  format version, 1
+ *  12  4  state: 1 open (contents not to be trusted)
+ *  16  8  model fingerprint
+ *  24  4  layers          28  4  KV heads
+ *  32  4  head_dim        36  4  element type (GGUF number)
+ *  40  4  tokens a group  44  4  groups a layer
+ *  48  8  bytes a group on disk
+ *  56  8  XXH3-64 of bytes 0..55
+ */
+enum { HEADER_BYTES = 4096, HEADER_VERSION = 1, STATE_OPEN = 1 };
+
+size_t store_token_bytes(const struct store_shape *shape)
+{
+    return 2 * (size_t)shape->n_head_kv * tensor_row_bytes(shape->type, shape->head_dim);
+}
+
+size_t store_group_bytes(const struct store_shape *shape)
+{
+    size_t payload = store_token_bytes(shape) * (size_t)shape->group_tokens;
+    return (payload + AIO_ALIGN - 1) / AIO_ALIGN * AIO_ALIGN;
+}
+
+size_t store_resident_bytes(const struct store_shape *shape)
+{
+    return (size_t)shape->n_layer * (size_t)shape->max_groups * sizeof(uint64_t);
+}
+
+uint64_t store_file_bytes(const struct store_shape *shape)
+{
+    return HEADER_BYTES + (uint64_t)shape->n_layer * (uint64_t)shape->max_groups *
+                              (uint64_t)store_group_bytes(shape);
+}
+
+static void put(unsigned char *at, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        at[i] = (unsigned char)(value >> (8 * i));
+}
+
+static ashlar_status write_header(struct store *s, uint64_t fingerprint, ashlar_error *err)
+{
+    unsigned char *header = aligned_alloc(AIO_ALIGN, HEADER_BYTES);
+    if (!header)
+        return error_memory(err, HEADER_BYTES, "the KV file's header");
+    memset(header, 0, HEADER_BYTES);
+    memcpy(header, "ASHLARKV", 8);
+    put(header + 8, HEADER_VERSION, 4);
+    put(header + 12, STATE_OPEN, 4);
+    put(header + 16, fingerprint, 8);
+    put(header + 24, (uint64_t)s->shape.n_layer, 4);
+    put(header + 28, (uint64_t)s->shape.n_head_kv, 4);
+    put(header + 32, (uint64_t)s->shape.head_dim, 4);
+    put(header + 36, (uint64_t)s->shape.type, 4);
+    put(header + 40, (uint64_t)s->shape.group_tokens, 4);
+    put(header + 44, (uint64_t)s->shape.max_groups, 4);
+    put(header + 48, s->group_bytes, 8);
+    put(header + 56, XXH3_64bits(header, 56), 8);
+    struct aio_request r = {.fd = s->fd, .write = true, .data = header, .bytes = HEADER_BYTES};
+    aio_submit(s->aio, &r, 1);
+    aio_wait(s->aio, &r);
+    free(header);
+    return r.error ? aio_error(&r, s->path, err) : ASHLAR_OK;
+}
+
+static ashlar_status create_file(struct store *s, const struct store_options *o, ashlar_error *err)
+{
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+    for (int attempt = 0; attempt < 16; attempt++) {
+        uint64_t name;
+        if (getrandom(&name, sizeof name, 0) != sizeof name)
+            return error_errno(err, ASHLAR_FAILED, errno, "random bytes for a file name");
+        snprintf(s->path, sizeof s->path, "%s/ashlar-%016llx.kv", o->folder, (unsigned long long)name);
+        s->direct = o->direct;
+        s->fd = open(s->path, flags | (o->direct ? O_DIRECT : 0), 0600);
+        if (s->fd < 0 && errno == EINVAL && o->direct) { /* tmpfs before Linux 6.6, some FUSE */
+            unlink(s->path);
+            s->direct = false;
+            s->fd = open(s->path, flags, 0600);
+        }
+        if (s->fd >= 0 || errno != EEXIST)
+            break;
+    }
+    if (s->fd >= 0)
+        return ASHLAR_OK;
+    error_errno(err, ASHLAR_FAILED, errno, "%s: cannot create the KV file", s->path);
+    error_hint(err, "--kv-dir names a folder on a disk with room");
+    return ASHLAR_FAILED;
+}
+
+ashlar_status store_open(struct store *s, const struct store_shape *shape,
+                         const struct store_options *options, struct aio *aio, ashlar_error *err)
+{
+    *s = (struct store){.shape = *shape, .aio = aio, .fd = -1, .quota_bytes = options->quota_bytes};
+    s->payload_bytes = store_token_bytes(shape) * (size_t)shape->group_tokens;
+    s->group_bytes = store_group_bytes(shape);
+    s->checksums = mem_array((size_t)shape->n_layer * (size_t)shape->max_groups, sizeof *s->checksums);
+    if (!s->checksums)
+        return error_memory(err, store_resident_bytes(shape), "KV checksums");
+    ashlar_status status = create_file(s, options, err);
+    if (status == ASHLAR_OK)
+        status = write_header(s, options->fingerprint, err);
+    if (status != ASHLAR_OK)
+        store_close(s);
+    return status;
+}
+
+void store_close(struct store *s)
+{
+    if (s->fd >= 0) {
+        unlink(s->path);
+        close(s->fd);
+    }
+    free(s->checksums);
+    *s = (struct store){.fd = -1};
+}
+
+static uint64_t *checksum_of(const struct store *s, int layer, int group)
+{
+    return s->checksums + (size_t)layer * (size_t)s->shape.max_groups + (size_t)group;
+}
+
+static uint64_t offset_of(const struct store *s, int layer, int group)
+{
+    uint64_t index = (uint64_t)layer * (uint64_t)s->shape.max_groups + (uint64_t)group;
+    return HEADER_BYTES + index * s->group_bytes;
+}
+
+/* Never 0, which means "not written". */
+static uint64_t checksum(const unsigned char *data, size_t n)
+{
+    uint64_t sum = XXH3_64bits(data, n);
+    return sum ? sum : 1;
+}
+
+ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned char *data,
+                          struct aio_request *request, ashlar_error *err)
+{
+    uint64_t fresh = 0;
+    for (int i = 0; i < n; i++)
+        fresh += *checksum_of(s, layer, group + i) == 0 ? s->group_bytes : 0;
+    if (s->quota_bytes && s->used_bytes + fresh > s->quota_bytes) {
+        error_set(err, ASHLAR_NO_RESOURCE, "%s: disk quota of %llu bytes is used up", s->path,
+                  (unsigned long long)s->quota_bytes);
+        error_hint(err, "a higher --kv-quota allows more");
+        return ASHLAR_NO_RESOURCE;
+    }
+    s->used_bytes += fresh;
+    for (int i = 0; i < n; i++)
+        *checksum_of(s, layer, group + i) = checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
+    *request = (struct aio_request){.fd = s->fd,
+                                    .write = true,
+                                    .data = data,
+                                    .bytes = (size_t)n * s->group_bytes,
+                                    .offset = offset_of(s, layer, group)};
+    return ASHLAR_OK;
+}
+
+void store_read(const struct store *s, int layer, int group, int n, unsigned char *data,
+                struct aio_request *request)
+{
+    *request = (struct aio_request){.fd = s->fd,
+                                    .data = data,
+                                    .bytes = (size_t)n * s->group_bytes,
+                                    .offset = offset_of(s, layer, group)};
+}
+
+ashlar_status store_check(const struct store *s, int layer, int group, int n,
+                          const unsigned char *data, const struct aio_request *request,
+                          ashlar_error *err)
+{
+    if (request->error)
+        return aio_error(request, s->path, err);
+    for (int i = 0; i < n; i++) {
+        uint64_t found = checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
+        if (found != *checksum_of(s, layer, group + i))
+            return error_set(err, ASHLAR_FAILED,
+                             "%s: offset %llu: layer %d group %d: checksum mismatch (read %016llx, "
+                             "written %016llx)", s->path,
+                             (unsigned long long)offset_of(s, layer, group + i), layer, group + i,
+                             (unsigned long long)found,
+                             (unsigned long long)*checksum_of(s, layer, group + i));
+    }
+    return ASHLAR_OK;
+}
+
+void store_truncate(struct store *s, int group)
+{
+    for (int l = 0; l < s->shape.n_layer; l++)
+        for (int g = group; g < s->shape.max_groups; g++) {
+            if (*checksum_of(s, l, g))
+                s->used_bytes -= s->group_bytes;
+            *checksum_of(s, l, g) = 0;
+        }
+}

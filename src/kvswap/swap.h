@@ -1,0 +1,180 @@
+/*
+ * swap.h: the state of the on-disk policies, for the files swap_*.c and policy_swap.c only.
+ *
+ * A layer of a sequence keeps its tokens in three places:
+ *
+ *   groups [0, n_groups)   whole groups: on disk when the sequence is swapped, in slots otherwise;
+ *                          a swapped sequence's slots are the reuse buffer
+ *   tail                   the newest tokens: at least the recent window, less than two groups more
+ *   chunk                  during a pass of many tokens, the pass's own (one layer at a time)
+ *
+ * Invariants:
+ *  1. Until all its slots are full a sequence is not swapped: group g is in slot g, nothing is on disk,
+ *     attention is exact.
+ *  2. Of a swapped sequence every group below n_groups is on disk (or in the write-behind stage, which
+ *     begin() drains) and has its low-rank rows.
+ *  3. Groups are moved out of the tail only when their layer's attention is done. A pass that fails in
+ *     between leaves layers with different n_groups; rewind brings them back to one length.
+ *  4. What is read is checked (store.h) before a view points to it.
+ */
+#ifndef KVSWAP_SWAP_H
+#define KVSWAP_SWAP_H
+
+#include "kvswap/aio.h"
+#include "kvswap/kv.h"
+#include "kvswap/lowrank.h"
+#include "kvswap/reuse.h"
+#include "kvswap/store.h"
+
+/** Sizes chosen for an engine: what the options leave open is filled in from the budget. */
+struct swap_plan {
+    struct store_shape shape;
+    int width;         /* n_head_kv * head_dim */
+    int rank;          /* 0: no metadata (stream) */
+    int select_groups; /* M */
+    int reuse_groups;  /* C, at least M */
+    int recent_tokens; /* always kept in the tail */
+    int tail_tokens;   /* room of the tail */
+    int window_groups; /* of one streaming window */
+    int stage_groups;  /* of one write-behind buffer */
+    int index_groups;  /* projected at once */
+    int max_spans;     /* of one head in a view */
+    uint64_t bytes;    /* resident, everything counted */
+};
+
+struct swap_layer {
+    int n_groups;
+    uint16_t *tail;           /* (2, n_head_kv, tail_tokens, head_dim) F16: K then V */
+    unsigned char *slots;     /* (reuse_groups, group_bytes) */
+    struct reuse reuse;
+    struct lowrank_rows rows;
+};
+
+struct swap_sequence {
+    struct swap_layer *layers; /* (n_layer) */
+    struct store store;
+    bool swapped;
+    int length;
+    bool broken;        /* its disk failed: refused until emptied */
+    ashlar_error error; /* why */
+};
+
+/** How an item of the pass is attended. */
+enum swap_mode {
+    SWAP_RESIDENT, /* everything is in memory: exact */
+    SWAP_SELECT,   /* one token of a swapped sequence: predicted groups */
+    SWAP_STREAM    /* all groups pass through the windows: exact */
+};
+
+struct swap_item {
+    enum swap_mode mode;
+    bool chunked;    /* its tokens go to the chunk, not straight to the tail */
+    int chunk_first; /* its first token in the chunk */
+};
+
+/** The groups one item attends to in one layer, and their reads. */
+struct selection {
+    int layer;   /* -1: none */
+    int n;
+    int *groups; /* (select_groups + 1) rising */
+    int n_reads;
+    int *read_groups, *read_slots;   /* (select_groups + 1) */
+    struct aio_request *reads;       /* (select_groups + 1) */
+};
+
+/** One write-behind buffer. */
+struct stage {
+    unsigned char *data;
+    int n_groups, n_requests;
+    struct aio_request *requests; /* (stage_groups) */
+    int *owners;                  /* (stage_groups) sequence of each request */
+    bool submitted;
+};
+
+/**
+ * One streaming window: groups [first, first + n) of an item; the item's last one is followed by what is
+ * in memory (tail and chunk), because only a sequence's last keys may end inside an attention range.
+ */
+struct stream_window {
+    int item, first, n;
+    bool last;
+};
+
+struct kv {
+    struct kv_config config;
+    ashlar_kv_options options;
+    struct swap_plan plan;
+    bool metadata; /* kvswap; else stream */
+    struct aio *aio;
+    struct adapters adapters;
+    unsigned char *pages; /* everything large, one block */
+    size_t pages_bytes;
+    struct swap_sequence *sequences;
+    ashlar_kv_stats stats;
+    int step;
+
+    /* the pass under way */
+    struct kv_item *items; /* the engine's */
+    int n_items;
+    struct swap_item *swap_items;    /* (max_items) */
+    struct selection *selections[2]; /* (max_items) of odd and even layers */
+    uint16_t *chunk;                 /* (2, n_head_kv, max_tokens, head_dim) */
+    struct stream_window *stream;    /* (max_items * windows of a full sequence) of every layer */
+    int n_stream;
+    unsigned char *windows[2];
+    struct aio_request window_reads[2];
+    int stream_submitted, stream_used; /* over all layers */
+    struct stage stages[2];
+    int stage;
+    struct kv_span *spans; /* (max_items, n_head_kv, max_spans) */
+
+    /* scratch */
+    float *keys, *projected;  /* (index tokens, width), (index tokens, rank) */
+    int *rows, *select_items;  /* (max_items) */
+    float *queries;           /* (max_items, n_head, head_dim) */
+    int8_t *query_rows;       /* (max_items, rank) */
+    float *query_scales;      /* (max_items) */
+    int *query_sums;          /* (max_items) */
+    float *scores;            /* (max_items, max_groups) */
+    int *order;               /* (max_groups) */
+};
+
+/* swap_layout.c: sizes and memory. */
+/** Errors: NO_RESOURCE (budget too small; the hint names the smallest that would do), USAGE. */
+ashlar_status swap_plan_make(const struct kv_config *config, bool metadata, struct swap_plan *plan,
+                             ashlar_error *err);
+/** Allocate everything the plan counts; false when out of memory (swap_layout_free still to be called). */
+bool swap_layout_allocate(struct kv *kv);
+void swap_layout_free(struct kv *kv);
+
+/* swap_sequence.c: where a sequence's tokens are. */
+void swap_sequence_clear(struct kv *kv, struct swap_sequence *s);
+/** Refuse the sequence from now on, and this pass's item. */
+void swap_break(struct kv *kv, int sequence, const ashlar_error *error);
+/** Put a resident sequence on disk. */
+ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err);
+/** Move what the pass added in `layer` into groups, and keep the rest as the tail. */
+ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err);
+/** Bring every layer to `length` tokens. */
+ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error *err);
+uint16_t *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token);
+uint16_t *swap_chunk_row(const struct kv *kv, int part, int head, int token);
+
+/* swap_stage.c: write-behind. */
+unsigned char *swap_stage_room(struct kv *kv, int n_groups);
+void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, unsigned char *data,
+                      ashlar_error *err);
+void swap_stage_submit(struct kv *kv);
+void swap_stage_drain(struct kv *kv);
+
+/* swap_predict.c: which groups a layer will need. */
+void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride);
+/** Wait for an item's reads of a layer and check them. */
+ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_error *err);
+
+static inline struct swap_sequence *swap_of(const struct kv *kv, int item)
+{
+    return &kv->sequences[kv->items[item].sequence];
+}
+
+#endif

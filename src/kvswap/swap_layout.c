@@ -1,0 +1,243 @@
+/*
+ * swap_layout.c: what the on-disk policies hold in memory. One function, place_all(), takes every piece;
+ * run on no memory it measures, so that the budget, the estimate and the allocation cannot disagree.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "kernels/attention.h"
+#include "kvswap/swap.h"
+
+enum {
+    SELECT_TOKENS = 400,    /* attended besides sinks and recent ones: the published setting */
+    RECENT_TOKENS = 32,     /* StreamingLLM (arXiv 2309.17453) keeps such a window and 4 sinks */
+    GROUP_BYTES = 16 << 10, /* a read that NVMe and eMMC serve at a good rate */
+    GROUP_TOKENS_MAX = 16,  /* larger groups catch less of the attention at small budgets */
+    INDEX_TOKENS = 256,     /* keys projected at once; also what a prompt's adapter is fitted to */
+    SIGMA = 8,
+    RANK_FLOOR = 32         /* below it recall breaks down, whatever sigma says */
+};
+
+static int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static int clamp(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Memory being handed out; base NULL: only the sum counts. */
+struct cursor {
+    unsigned char *base;
+    size_t used;
+};
+
+static void *take(struct cursor *c, size_t n, size_t item_bytes, size_t align)
+{
+    c->used = (c->used + align - 1) / align * align;
+    void *piece = c->base ? c->base + c->used : NULL;
+    c->used += n * item_bytes;
+    return piece;
+}
+
+static void place_layer(const struct swap_plan *p, struct cursor *c, struct swap_layer *l)
+{
+    size_t slots = (size_t)p->reuse_groups, groups = (size_t)p->shape.max_groups;
+    l->slots = take(c, slots, store_group_bytes(&p->shape), AIO_ALIGN);
+    l->tail = take(c, (size_t)p->tail_tokens, store_token_bytes(&p->shape), 64);
+    l->reuse.n_slots = p->reuse_groups;
+    l->reuse.group_of = take(c, slots, sizeof(int), 64);
+    l->reuse.used_at = take(c, slots, sizeof(int), 64);
+    l->reuse.slot_of = take(c, groups, sizeof(int), 64);
+    size_t tokens = p->rank ? groups * (size_t)p->shape.group_tokens : 0;
+    l->rows.rows = take(c, tokens, (size_t)p->rank, 64);
+    l->rows.scales = take(c, tokens, sizeof(float), 64);
+}
+
+static void place_selection(const struct swap_plan *p, struct cursor *c, struct selection *sel)
+{
+    size_t n = (size_t)p->select_groups + 1;
+    sel->groups = take(c, n, sizeof(int), 64);
+    sel->read_groups = take(c, n, sizeof(int), 64);
+    sel->read_slots = take(c, n, sizeof(int), 64);
+    sel->reads = take(c, n, sizeof *sel->reads, 64);
+}
+
+static void place_buffers(struct kv *kv, struct cursor *c)
+{
+    const struct swap_plan *p = &kv->plan;
+    size_t group = store_group_bytes(&p->shape), stage = (size_t)p->stage_groups;
+    for (int i = 0; i < 2; i++) {
+        kv->windows[i] = take(c, (size_t)p->window_groups, group, AIO_ALIGN);
+        kv->stages[i].data = take(c, stage, group, AIO_ALIGN);
+        kv->stages[i].requests = take(c, stage, sizeof *kv->stages[i].requests, 64);
+        kv->stages[i].owners = take(c, stage, sizeof(int), 64);
+    }
+    kv->chunk = take(c, (size_t)kv->config.max_tokens, store_token_bytes(&p->shape), 64);
+}
+
+static void place_scratch(struct kv *kv, struct cursor *c)
+{
+    const struct swap_plan *p = &kv->plan;
+    const struct kv_config *config = &kv->config;
+    size_t items = (size_t)config->max_items, groups = (size_t)p->shape.max_groups;
+    size_t tokens = p->rank ? (size_t)p->index_groups * (size_t)p->shape.group_tokens : 0;
+    size_t windows = (size_t)divide_up(p->shape.max_groups, p->window_groups) * 2 + 1;
+    kv->swap_items = take(c, items, sizeof *kv->swap_items, 64);
+    kv->stream = take(c, items * windows, sizeof *kv->stream, 64);
+    kv->spans = take(c, items * (size_t)config->n_head_kv * (size_t)p->max_spans, sizeof *kv->spans, 64);
+    kv->keys = take(c, tokens, (size_t)p->width * sizeof(float), 64);
+    kv->projected = take(c, tokens, (size_t)p->rank * sizeof(float), 64);
+    kv->adapters.a = take(c, (size_t)p->shape.n_layer * (size_t)p->width, (size_t)p->rank * sizeof(float), 64);
+    kv->adapters.ready = take(c, (size_t)p->shape.n_layer, sizeof(bool), 64);
+    kv->rows = take(c, items, sizeof(int), 64);
+    kv->select_items = take(c, items, sizeof(int), 64);
+    kv->order = take(c, groups, sizeof(int), 64);
+    if (!p->rank)
+        return;
+    size_t q_width = (size_t)config->n_head * (size_t)config->head_dim;
+    kv->queries = take(c, items * q_width, sizeof(float), 64);
+    kv->query_rows = take(c, items, (size_t)p->rank, 64);
+    kv->query_scales = take(c, items, sizeof(float), 64);
+    kv->query_sums = take(c, items, sizeof(int), 64);
+    kv->scores = take(c, items * groups, sizeof(float), 64);
+}
+
+/* Everything; sequences NULL: as many as the configuration has, measured only. */
+static void place_all(struct kv *kv, struct cursor *c)
+{
+    place_buffers(kv, c);
+    place_scratch(kv, c);
+    for (int parity = 0; parity < 2; parity++) {
+        kv->selections[parity] = take(c, (size_t)kv->config.max_items, sizeof *kv->selections[0], 64);
+        for (int i = 0; i < kv->config.max_items; i++) {
+            struct selection none;
+            place_selection(&kv->plan, c, c->base ? &kv->selections[parity][i] : &none);
+        }
+    }
+    kv->sequences = take(c, (size_t)kv->config.n_sequences, sizeof *kv->sequences, 64);
+    for (int s = 0; s < kv->config.n_sequences; s++) {
+        struct swap_layer *layers = take(c, (size_t)kv->config.n_layer, sizeof *layers, 64);
+        if (c->base)
+            kv->sequences[s].layers = layers;
+        for (int i = 0; i < kv->config.n_layer; i++) {
+            struct swap_layer none = {0};
+            place_layer(&kv->plan, c, c->base ? &layers[i] : &none);
+        }
+    }
+}
+
+static uint64_t measure(const struct kv_config *config, const struct swap_plan *plan)
+{
+    struct kv kv = {.config = *config, .plan = *plan};
+    struct cursor cursor = {0};
+    place_all(&kv, &cursor);
+    return cursor.used + (uint64_t)config->n_sequences * store_resident_bytes(&plan->shape);
+}
+
+/* The smallest power of two of tokens that makes a group of GROUP_BYTES. */
+static int default_group(const struct store_shape *shape)
+{
+    int tokens = 4;
+    while (tokens < GROUP_TOKENS_MAX && store_token_bytes(shape) * (size_t)tokens < GROUP_BYTES)
+        tokens *= 2;
+    return tokens;
+}
+
+static int default_rank(int width, int sigma)
+{
+    int rank = divide_up(width, sigma ? sigma : SIGMA);
+    int low = RANK_FLOOR < width ? RANK_FLOOR : width;
+    return clamp(divide_up(rank, 8) * 8, low, width);
+}
+
+static void set_reuse(struct swap_plan *p, int groups)
+{
+    p->reuse_groups = groups;
+    int most = groups > p->window_groups ? groups : p->window_groups;
+    p->max_spans = (most > p->select_groups + 1 ? most : p->select_groups + 1) + 2;
+}
+
+/* The most slots that the budget allows, by bisection: the size rises with the number of slots. */
+static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
+{
+    uint64_t budget = c->options->budget_bytes, least = measure(c, p);
+    if (budget && least > budget) {
+        char need[16], have[16];
+        error_set(err, ASHLAR_NO_RESOURCE, "KV budget of %s is too small for %d tokens in %d session%s",
+                  text_bytes(budget, have), c->n_ctx, c->n_sequences, c->n_sequences == 1 ? "" : "s");
+        error_hint(err, "the smallest that works is %s (%llu bytes)", text_bytes(least, need),
+                   (unsigned long long)least);
+        return ASHLAR_NO_RESOURCE;
+    }
+    int low = p->reuse_groups, high = p->shape.max_groups;
+    if (!p->rank || (!budget && !c->options->reuse_tokens))
+        high = low;
+    else if (c->options->reuse_tokens)
+        high = clamp(divide_up(c->options->reuse_tokens, p->shape.group_tokens), low, high);
+    while (low < high) {
+        int middle = low + (high - low + 1) / 2;
+        set_reuse(p, middle);
+        if (budget && measure(c, p) > budget)
+            high = middle - 1;
+        else
+            low = middle;
+    }
+    set_reuse(p, low);
+    p->bytes = measure(c, p);
+    return ASHLAR_OK;
+}
+
+ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct swap_plan *p,
+                             ashlar_error *err)
+{
+    const ashlar_kv_options *o = c->options;
+    *p = (struct swap_plan){.width = c->n_head_kv * c->head_dim};
+    p->shape = (struct store_shape){c->n_layer, c->n_head_kv, c->head_dim, TENSOR_F16, 0, 0};
+    int group = o->group_tokens ? o->group_tokens : default_group(&p->shape);
+    if (group < 4 || group > ATTN_BLOCK || ATTN_BLOCK % group != 0)
+        return error_set(err, ASHLAR_USAGE, "KV groups of %d tokens: not 4, 8, 16, 32 or 64", group);
+    p->shape.group_tokens = group;
+    p->shape.max_groups = divide_up(c->n_ctx, group);
+    p->recent_tokens = divide_up(o->recent_tokens ? o->recent_tokens : RECENT_TOKENS, group) * group;
+    p->tail_tokens = p->recent_tokens + 2 * group;
+    p->window_groups = attention_range_keys(c->n_ctx) / group;
+    p->stage_groups = divide_up(c->max_tokens + p->tail_tokens, group);
+    p->index_groups = INDEX_TOKENS / group < p->stage_groups ? INDEX_TOKENS / group : p->stage_groups;
+    if (metadata) {
+        int select = divide_up(o->select_tokens ? o->select_tokens : SELECT_TOKENS, group);
+        p->rank = default_rank(p->width, o->sigma);
+        p->select_groups = clamp(select, 2, p->shape.max_groups);
+    }
+    set_reuse(p, p->select_groups);
+    return spend_budget(c, p, err);
+}
+
+bool swap_layout_allocate(struct kv *kv)
+{
+    struct cursor measured = {0};
+    place_all(kv, &measured);
+    kv->sequences = NULL;
+    kv->pages_bytes = measured.used;
+    kv->pages = mem_pages(kv->pages_bytes);
+    if (!kv->pages)
+        return false;
+    struct cursor cursor = {.base = kv->pages};
+    place_all(kv, &cursor);
+    for (int s = 0; s < kv->config.n_sequences; s++) {
+        kv->sequences[s].store.fd = -1;
+        swap_sequence_clear(kv, &kv->sequences[s]);
+    }
+    return true;
+}
+
+void swap_layout_free(struct kv *kv)
+{
+    mem_pages_free(kv->pages, kv->pages_bytes);
+    kv->pages = NULL;
+    kv->sequences = NULL;
+}

@@ -1,0 +1,253 @@
+/*
+ * swap_sequence.c: where a sequence's tokens are, and how they move: tail and chunk into groups,
+ * resident groups to disk, and back into the tail on a rewind.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "kvswap/swap.h"
+
+static size_t row_values(const struct kv *kv)
+{
+    return (size_t)kv->config.head_dim;
+}
+
+uint16_t *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token)
+{
+    size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
+    return l->tail + (index * (size_t)kv->plan.tail_tokens + (size_t)token) * row_values(kv);
+}
+
+uint16_t *swap_chunk_row(const struct kv *kv, int part, int head, int token)
+{
+    size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
+    return kv->chunk + (index * (size_t)kv->config.max_tokens + (size_t)token) * row_values(kv);
+}
+
+/* Row of a token inside a group's bytes: K of all heads, then V. */
+static uint16_t *group_row(const struct kv *kv, unsigned char *group, int part, int head, int token)
+{
+    size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
+    index = index * (size_t)kv->plan.shape.group_tokens + (size_t)token;
+    return (uint16_t *)(void *)group + index * row_values(kv);
+}
+
+static unsigned char *slot_data(const struct kv *kv, const struct swap_layer *l, int slot)
+{
+    return l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape);
+}
+
+void swap_sequence_clear(struct kv *kv, struct swap_sequence *s)
+{
+    store_close(&s->store);
+    s->swapped = s->broken = false;
+    s->length = 0;
+    for (int i = 0; i < kv->plan.shape.n_layer; i++) {
+        s->layers[i].n_groups = 0;
+        reuse_clear(&s->layers[i].reuse, kv->plan.shape.max_groups);
+    }
+}
+
+void swap_break(struct kv *kv, int sequence, const ashlar_error *error)
+{
+    struct swap_sequence *s = &kv->sequences[sequence];
+    if (!s->broken) {
+        s->broken = true;
+        s->error = *error;
+    }
+    for (int i = 0; i < kv->n_items; i++)
+        if (kv->items[i].sequence == sequence)
+            kv->items[i].status = error->status;
+}
+
+/* Keys of n groups at `data`, head by head, to (tokens, width) floats. */
+static void flatten_keys(struct kv *kv, unsigned char *data, int n, float *keys)
+{
+    const struct kernels *k = kv->config.kernels;
+    int tokens = kv->plan.shape.group_tokens, dim = kv->config.head_dim;
+    for (int g = 0; g < n; g++, data += store_group_bytes(&kv->plan.shape))
+        for (int t = 0; t < tokens; t++)
+            for (int h = 0; h < kv->config.n_head_kv; h++, keys += dim)
+                k->dequantize(TENSOR_F16, dim, group_row(kv, data, 0, h, t), keys);
+}
+
+/* Low-rank rows of groups [first, first + n); the first keys of a layer make its adapter. */
+static ashlar_status index_groups(struct kv *kv, struct swap_layer *l, int layer, int first, int n,
+                                  unsigned char *data, ashlar_error *err)
+{
+    int per_group = kv->plan.shape.group_tokens;
+    for (int piece; kv->metadata && n > 0; first += piece, n -= piece) {
+        piece = n < kv->plan.index_groups ? n : kv->plan.index_groups;
+        flatten_keys(kv, data, piece, kv->keys);
+        data += (size_t)piece * store_group_bytes(&kv->plan.shape);
+        if (!kv->adapters.ready[layer]) {
+            ashlar_status status = adapters_fit(&kv->adapters, layer, piece * per_group, kv->keys, err);
+            if (status != ASHLAR_OK)
+                return status;
+        }
+        adapters_project(&kv->adapters, layer, piece * per_group, kv->keys, kv->projected);
+        lowrank_store(&l->rows, kv->plan.rank, first * per_group, piece * per_group, kv->projected);
+    }
+    return ASHLAR_OK;
+}
+
+ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
+{
+    struct swap_sequence *s = &kv->sequences[sequence];
+    struct store_options options = {.folder = kv->options.folder,
+                                    .fingerprint = kv->config.fingerprint,
+                                    .quota_bytes = kv->options.quota_bytes,
+                                    .direct = true};
+    ashlar_status status = store_open(&s->store, &kv->plan.shape, &options, kv->aio, err);
+    if (status != ASHLAR_OK)
+        return status;
+    s->swapped = true;
+    size_t group_bytes = store_group_bytes(&kv->plan.shape);
+    for (int i = 0; i < kv->plan.shape.n_layer && status == ASHLAR_OK; i++) {
+        struct swap_layer *l = &s->layers[i];
+        for (int g = 0; g < l->n_groups && status == ASHLAR_OK;) {
+            int n = l->n_groups - g < kv->plan.stage_groups ? l->n_groups - g : kv->plan.stage_groups;
+            unsigned char *data = swap_stage_room(kv, n);
+            memcpy(data, slot_data(kv, l, g), (size_t)n * group_bytes); /* group g is in slot g */
+            status = index_groups(kv, l, i, g, n, data, err);
+            swap_stage_write(kv, sequence, i, g, n, data, err);
+            g += n;
+        }
+    }
+    swap_stage_submit(kv);
+    return s->broken ? s->error.status : status;
+}
+
+/* Row of token `token` of the tail followed by the item's chunk. */
+static uint16_t *pending_row(const struct kv *kv, const struct swap_layer *l, int item, int n_tail,
+                             int part, int head, int token)
+{
+    return token < n_tail ? swap_tail_row(kv, l, part, head, token)
+                          : swap_chunk_row(kv, part, head, kv->swap_items[item].chunk_first + token - n_tail);
+}
+
+/* Gather pending tokens [first, first + group) into a group's bytes. */
+static void fill_group(const struct kv *kv, const struct swap_layer *l, int item, int n_tail, int first,
+                       unsigned char *group)
+{
+    size_t bytes = row_values(kv) * sizeof(uint16_t);
+    for (int part = 0; part < 2; part++)
+        for (int h = 0; h < kv->config.n_head_kv; h++)
+            for (int t = 0; t < kv->plan.shape.group_tokens; t++)
+                memcpy(group_row(kv, group, part, h, t),
+                       pending_row(kv, l, item, n_tail, part, h, first + t), bytes);
+    size_t payload = store_token_bytes(&kv->plan.shape) * (size_t)kv->plan.shape.group_tokens;
+    memset(group + payload, 0, store_group_bytes(&kv->plan.shape) - payload);
+}
+
+/* What is not in a group becomes the tail; rows move to lower places only, so order matters. */
+static void keep_tail(const struct kv *kv, struct swap_layer *l, int item, int n_tail, int first, int n)
+{
+    size_t bytes = row_values(kv) * sizeof(uint16_t);
+    for (int part = 0; part < 2; part++)
+        for (int h = 0; h < kv->config.n_head_kv; h++)
+            for (int t = 0; t < n; t++)
+                memmove(swap_tail_row(kv, l, part, h, t),
+                        pending_row(kv, l, item, n_tail, part, h, first + t), bytes);
+}
+
+ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err)
+{
+    const struct kv_item *it = &kv->items[item];
+    struct swap_sequence *s = swap_of(kv, item);
+    struct swap_layer *l = &s->layers[layer];
+    int group = kv->plan.shape.group_tokens;
+    int total = it->position + it->n_tokens - l->n_groups * group;
+    int n_tail = kv->swap_items[item].chunked ? total - it->n_tokens : total;
+    int n = total > kv->plan.recent_tokens ? (total - kv->plan.recent_tokens) / group : 0;
+    if (n > 0) {
+        size_t group_bytes = store_group_bytes(&kv->plan.shape);
+        int first = l->n_groups;
+        unsigned char *data = s->swapped ? swap_stage_room(kv, n) : slot_data(kv, l, first);
+        for (int g = 0; g < n; g++)
+            fill_group(kv, l, item, n_tail, g * group, data + (size_t)g * group_bytes);
+        if (s->swapped) {
+            ashlar_status status = index_groups(kv, l, layer, first, n, data, err);
+            if (status != ASHLAR_OK)
+                return status;
+            swap_stage_write(kv, it->sequence, layer, first, n, data, err);
+            if (s->broken)
+                return s->error.status;
+        } else {
+            for (int g = 0; g < n; g++)
+                reuse_take(&l->reuse, first + g, kv->step); /* free slots are taken in order */
+        }
+        l->n_groups += n;
+    }
+    keep_tail(kv, l, item, n_tail, n * group, total - n * group);
+    return ASHLAR_OK;
+}
+
+/* A group's bytes: its slot, or read from disk into a window buffer. */
+static ashlar_status fetch_group(struct kv *kv, struct swap_sequence *s, int layer, int group,
+                                 unsigned char **data, ashlar_error *err)
+{
+    struct swap_layer *l = &s->layers[layer];
+    int slot = l->reuse.slot_of[group];
+    if (slot >= 0) {
+        *data = slot_data(kv, l, slot);
+        return ASHLAR_OK;
+    }
+    struct aio_request request;
+    *data = kv->windows[0];
+    store_read(&s->store, layer, group, 1, *data, &request);
+    aio_submit(kv->aio, &request, 1);
+    aio_wait(kv->aio, &request);
+    return store_check(&s->store, layer, group, 1, *data, &request, err);
+}
+
+/* The tail that a layer of `length` tokens has: tokens from group `keep` on. */
+static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int layer, int length, int keep,
+                                   ashlar_error *err)
+{
+    struct swap_layer *l = &s->layers[layer];
+    int group = kv->plan.shape.group_tokens, old = l->n_groups;
+    size_t bytes = row_values(kv) * sizeof(uint16_t);
+    int moved = old * group < length ? length - old * group : 0; /* tail tokens that stay */
+    for (int part = 0; part < 2; part++)
+        for (int h = 0; h < kv->config.n_head_kv; h++)
+            memmove(swap_tail_row(kv, l, part, h, (old - keep) * group), swap_tail_row(kv, l, part, h, 0),
+                    (size_t)moved * bytes);
+    for (int g = keep; g < old && g * group < length; g++) {
+        unsigned char *data;
+        ashlar_status status = fetch_group(kv, s, layer, g, &data, err);
+        if (status != ASHLAR_OK)
+            return status;
+        for (int part = 0; part < 2; part++)
+            for (int h = 0; h < kv->config.n_head_kv; h++)
+                memcpy(swap_tail_row(kv, l, part, h, (g - keep) * group), group_row(kv, data, part, h, 0),
+                       (size_t)group * bytes);
+    }
+    reuse_truncate(&l->reuse, keep);
+    l->n_groups = keep;
+    return ASHLAR_OK;
+}
+
+ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error *err)
+{
+    struct swap_sequence *s = &kv->sequences[sequence];
+    int group = kv->plan.shape.group_tokens;
+    int whole = length > kv->plan.recent_tokens ? (length - kv->plan.recent_tokens) / group : 0;
+    int least = kv->plan.shape.max_groups;
+    swap_stage_drain(kv);
+    if (s->broken)
+        return error_set(err, s->error.status, "%s", s->error.message);
+    for (int i = 0; i < kv->plan.shape.n_layer; i++) {
+        int keep = whole < s->layers[i].n_groups ? whole : s->layers[i].n_groups;
+        if (keep < s->layers[i].n_groups) {
+            ashlar_status status = restore_layer(kv, s, i, length, keep, err);
+            if (status != ASHLAR_OK)
+                return status;
+        }
+        least = keep < least ? keep : least;
+    }
+    if (s->swapped)
+        store_truncate(&s->store, least);
+    s->length = length;
+    return ASHLAR_OK;
+}
