@@ -117,6 +117,11 @@ TEST_MODELS := $(foreach m,llama-f16 llama-q4_0 qwen2-q8_0 qwen3-q4_k,$(O)/tests
 $(O)/tests/models/tiny-%.gguf: $(O)/tools/mkmodel
 	@mkdir -p $(@D)
 	$< --preset tiny --arch $(word 1,$(subst -, ,$*)) --type $(word 2,$(subst -, ,$*)) --seed 7 -o $@
+# More layers than the two that the KV cache's prediction treats apart.
+TEST_MODELS += $(O)/tests/models/deep-llama-f16.gguf
+$(O)/tests/models/deep-%.gguf: $(O)/tools/mkmodel
+	@mkdir -p $(@D)
+	$< --preset tiny --layers 4 --arch $(word 1,$(subst -, ,$*)) --type $(word 2,$(subst -, ,$*)) --seed 7 -o $@
 
 tests: all examples $(TESTS) $(TEST_MODELS)  ## build the fast tests
 

@@ -61,6 +61,7 @@ typedef bool (*ashlar_progress_fn)(void *user, const char *what, uint64_t done, 
  */
 typedef struct ashlar_kv_options {
     const char *policy;      /**< "auto", "full", "stream", "kvswap"; NULL = auto */
+    const char *type;        /**< of keys and values: "f16", "q8_0", "q4_0"; NULL = f16 */
     uint64_t budget_bytes;   /**< most resident bytes over all sessions, everything counted; 0 = none */
     double budget_fraction;  /**< the same as a fraction of the full F16 cache, in (0, 1]; 0 = none */
     const char *folder;      /**< for KV files; NULL = $TMPDIR, else /var/tmp */
@@ -74,6 +75,9 @@ typedef struct ashlar_kv_options {
     int recent_tokens;       /**< newest tokens always attended (32) */
     int sigma;               /**< keys' width / rank of the metadata (8) */
     float mass;              /**< adaptive: stop selecting at this share of the predicted mass; 0 = fixed */
+    const char *adapter;     /**< file of ashlar_calibration_write, "none" to fit to the prompt; NULL: the
+                                  file MODEL.adapter.gguf beside MODEL.gguf where there is one */
+    int check_every;         /**< measure the recall in every Nth selecting pass (slow); 0 = never */
 } ashlar_kv_options;
 
 /* ---- options and the memory estimate ------------------------------------------------------- */
@@ -152,12 +156,46 @@ typedef struct ashlar_kv_stats {
     uint64_t disk_bytes;            /**< in KV files now */
     uint64_t bytes_read, bytes_written, reads;
     uint64_t hits, misses;          /**< selected groups found in memory, and not */
+    const char *adapter;            /**< the file in use; NULL: fitted to the prompt, or none needed */
     double predict_seconds;         /**< choosing groups */
     double wait_seconds;            /**< waiting for reads */
+    double attention_seconds;       /**< attending to keys that are in memory */
     int group_tokens, select_tokens, reuse_tokens, rank; /**< as chosen; 0 where they mean nothing */
 } ashlar_kv_stats;
 
 void ashlar_engine_kv_stats(const ashlar_engine *engine, ashlar_kv_stats *out);
+
+/**
+ * The share of the true attention (softmax over all keys, averaged over heads) that the attended keys
+ * held, over the steps that were checked (ashlar_kv_options.check_every).
+ */
+typedef struct ashlar_kv_recall {
+    uint64_t steps;
+    double mean, least;
+} ashlar_kv_recall;
+
+/** The recall of one layer; false when the layer does not exist or no step of it was checked. */
+bool ashlar_engine_kv_recall(const ashlar_engine *engine, int layer, ashlar_kv_recall *out);
+
+/** What an adapter file was fitted to, and how well: `rank` of `width` columns. */
+typedef struct ashlar_calibration {
+    uint64_t tokens;
+    int rank, width;
+    double energy_mean, energy_least; /**< share of the keys' squares that the columns hold, over layers */
+} ashlar_calibration;
+
+/**
+ * Gather the keys of all tokens evaluated from now on (width * width floats per layer, width = KV heads x
+ * head_dim). A second call starts anew. Errors: NO_RESOURCE.
+ */
+ashlar_status ashlar_calibration_begin(ashlar_engine *engine, ashlar_error *err);
+
+/**
+ * Fit what kvswap predicts with to the keys gathered and write it to `path` (GGUF; kvswap/adapter_file.h),
+ * width / sigma columns (0: 8). Errors: USAGE (no tokens were evaluated), FAILED, NO_RESOURCE.
+ */
+ashlar_status ashlar_calibration_write(ashlar_engine *engine, const char *path, int sigma,
+                                       ashlar_calibration *out, ashlar_error *err);
 
 /**
  * Ask the running (or else the next) evaluation to stop soon with ASHLAR_CANCELLED. Async-signal-safe.
@@ -249,6 +287,16 @@ const float *ashlar_session_logits(const ashlar_session *session);
 
 /** Forget all tokens from position `length` on. Errors: USAGE when longer than the session. */
 ashlar_status ashlar_session_rewind(ashlar_session *session, size_t length, ashlar_error *err);
+
+/**
+ * For benchmarks: append n_tokens random tokens without evaluating them. Their keys and values are drawn
+ * from the seed, in about the shape of real ones; the text means nothing and there are no logits. The
+ * same seed and positions give the same bits under every KV policy. Errors: NO_RESOURCE (context full,
+ * checked before any work; memory), CANCELLED, and what the KV cache's disk may refuse; the session then
+ * keeps the tokens that were wholly added.
+ */
+ashlar_status ashlar_session_fill(ashlar_session *session, size_t n_tokens, uint64_t seed,
+                                  ashlar_error *err);
 
 /** One sequence's share of a batch. */
 typedef struct ashlar_batch_item {

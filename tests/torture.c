@@ -74,9 +74,8 @@ static void *keep(void *block)
     pthread_mutex_lock(&state.lock);
     if (block && state.armed && state.n_blocks < TABLE_SIZE / 2) {
         uint32_t slot = slot_of((uintptr_t)block);
-        while (state.blocks[slot]) {
+        while (state.blocks[slot])
             slot = (slot + 1) & (TABLE_SIZE - 1);
-        }
         state.blocks[slot] = (uintptr_t)block;
         state.n_blocks++;
     }
@@ -89,9 +88,8 @@ static void forget(const void *block)
 {
     pthread_mutex_lock(&state.lock);
     uint32_t slot = slot_of((uintptr_t)block);
-    while (state.blocks[slot] && state.blocks[slot] != (uintptr_t)block) {
+    while (state.blocks[slot] && state.blocks[slot] != (uintptr_t)block)
         slot = (slot + 1) & (TABLE_SIZE - 1);
-    }
     if (block && state.blocks[slot]) {
         state.n_blocks--;
         uint32_t gap = slot;
@@ -111,9 +109,8 @@ static void forget(const void *block)
 static void count_mapped(long long bytes)
 {
     pthread_mutex_lock(&state.lock);
-    if (state.armed) {
+    if (state.armed)
         state.mapped_bytes += bytes;
-    }
     pthread_mutex_unlock(&state.lock);
 }
 
@@ -141,9 +138,8 @@ WRAP(void *, calloc, size_t n, size_t bytes)
 
 WRAP(void *, realloc, void *block, size_t bytes)
 {
-    if (refuse("realloc", bytes)) {
+    if (refuse("realloc", bytes))
         return NULL;
-    }
     forget(block); /* before: the address may belong to another thread afterwards */
     void *moved = __real_realloc(block, bytes);
     return keep(moved ? moved : block), moved;
@@ -156,13 +152,11 @@ WRAP(void *, aligned_alloc, size_t alignment, size_t bytes)
 
 WRAP(int, posix_memalign, void **out, size_t alignment, size_t bytes)
 {
-    if (refuse("posix_memalign", bytes)) {
+    if (refuse("posix_memalign", bytes))
         return ENOMEM;
-    }
     int failure = __real_posix_memalign(out, alignment, bytes);
-    if (failure == 0) {
+    if (failure == 0)
         keep(*out);
-    }
     return failure;
 }
 
@@ -183,9 +177,8 @@ static long long whole_pages(size_t bytes)
 
 WRAP(void *, mmap, void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
-    if (refuse("mmap", bytes)) {
+    if (refuse("mmap", bytes))
         return MAP_FAILED;
-    }
     void *p = __real_mmap(at, bytes, protection, flags, fd, offset);
     count_mapped(p == MAP_FAILED ? 0 : whole_pages(bytes));
     return p;
@@ -200,9 +193,8 @@ WRAP(int, munmap, void *p, size_t bytes)
 WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes,
      void *(*start)(void *), void *argument)
 {
-    if (refuse("pthread_create", 0)) {
+    if (refuse("pthread_create", 0))
         return EAGAIN;
-    }
     return __real_pthread_create(thread, attributes, start, argument);
 }
 
@@ -260,9 +252,8 @@ WRAP(void, pcre2_match_context_free_8, pcre2_match_context *context)
 WRAP(int, pcre2_match_8, const pcre2_code *code, PCRE2_SPTR subject, PCRE2_SIZE length,
      PCRE2_SIZE start, uint32_t options, pcre2_match_data *data, pcre2_match_context *context)
 {
-    if (refuse("pcre2_match", 0)) {
+    if (refuse("pcre2_match", 0))
         return PCRE2_ERROR_NOMEMORY;
-    }
     return __real_pcre2_match_8(code, subject, length, start, options, data, context);
 }
 
@@ -270,12 +261,10 @@ static int open_files(void)
 {
     int n = 0;
     DIR *folder = opendir("/proc/self/fd");
-    while (folder && readdir(folder)) {
+    while (folder && readdir(folder))
         n++;
-    }
-    if (folder) {
+    if (folder)
         closedir(folder);
-    }
     return n;
 }
 
@@ -307,9 +296,8 @@ static const char *run(torture_action action, void *context, int fail_at, bool p
 
     ashlar_status wanted = state.failed ? ASHLAR_NO_RESOURCE : ASHLAR_OK;
     bool unsaid = state.failed && !err.message[0];
-    if (status == wanted && !unsaid && !state.n_blocks && !state.mapped_bytes && !files) {
+    if (status == wanted && !unsaid && !state.n_blocks && !state.mapped_bytes && !files)
         return NULL;
-    }
     snprintf(complaint, sizeof complaint,
              "allocation %d%s (%s): status %d, expected %d, message \"%s\"; left behind: %d "
              "blocks, %lld mapped bytes, %d files. Again: TORTURE_AT=%d, break on torture_hit",
@@ -328,17 +316,15 @@ const char *torture_count(torture_action action, void *context, int *n_allocatio
 const char *torture_check(torture_action action, void *context, int *n_allocations)
 {
     const char *only = getenv("TORTURE_AT");
-    if (only) {
+    if (only)
         return run(action, context, atoi(only), false);
-    }
     /* The first run also lets libraries make what they keep for good. */
     const char *complaint = torture_count(action, context, n_allocations);
     for (int persistent = 0; persistent < 2 && !complaint; persistent++) {
         for (int n = 1; n <= MAX_RUNS && !complaint; n++) {
             complaint = run(action, context, n, persistent);
-            if (!state.failed) {
+            if (!state.failed)
                 break;
-            }
         }
     }
     return complaint;
@@ -348,8 +334,7 @@ int torture(torture_action action, void *context)
 {
     int n_allocations = 0;
     const char *complaint = torture_check(action, context, &n_allocations);
-    if (complaint) {
+    if (complaint)
         fail_msg("%s", complaint);
-    }
     return n_allocations;
 }

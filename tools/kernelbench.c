@@ -170,7 +170,8 @@ int main(int argc, char **argv)
             continue;
         for (int t = 0; t < TENSOR_TYPE_COUNT; t++) {
             job.type = t;
-            if (tensor_type_info(t) && (!strcmp(type, "all") || !strcasecmp(type, tensor_type_name(t))))
+            bool wanted = !strcmp(type, "all") || !strcasecmp(type, tensor_type_name(t));
+            if (wanted && tensor_type_info(t))
                 bench_type(&job);
         }
         for (int dim = 64; dim <= 128 && strcasecmp(type, "all") == 0; dim *= 2)

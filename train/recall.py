@@ -30,7 +30,7 @@ EPS = 1e-5
 ROPE_BASE = 1e8
 GROUP = HEADS // KV_HEADS
 LENGTHS = (72, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # of mixed-in records
-BLOCK = 64  # rows of queries that attention handles at a time
+BLOCK, KEYS = 128, 512  # queries and keys that attention handles at a time
 
 
 class Vocabulary:
@@ -121,42 +121,52 @@ def scratch(name, shape):
 
 
 class Attention(torch.autograd.Function):
-    """Causal attention by blocks of queries; keeps the log-sum, computes the scores again.
+    """Causal attention by tiles of queries and keys that stay in the processor's cache.
 
-    q (N, GROUP, R, HEAD_DIM) for the rows `rows` (N, R), or all rows when it is None;
-    k and v (N, T, HEAD_DIM); N is batch times KV heads.
+    q (N, GROUP, R, HEAD_DIM) for the positions `rows` (N, R), rising, or all when it is None;
+    k and v (N, T, HEAD_DIM); N is batch times KV heads.  Keeps the logarithm of each row's sum and
+    computes the scores again on the way back.
     """
 
     @staticmethod
-    def scores(q, k, rows, start, stop):
-        n, length = q.shape[0], k.shape[1]
-        end = stop if rows is None else int(rows[:, start:stop].max()) + 1
-        block = q[:, :, start:stop].reshape(n, -1, HEAD_DIM)
-        s = scratch("s", (n, block.shape[1], end))
-        torch.bmm(block, k[:, :end].transpose(1, 2), out=s)
-        view = s.view(n, GROUP, stop - start, end)
-        if rows is None:
-            hidden = torch.ones(stop - start, stop - start, dtype=torch.bool).triu_(1)
-            view[..., start:stop].masked_fill_(hidden, -1e30)
-        else:
-            hidden = torch.arange(end) > rows[:, start:stop, None]
-            view.masked_fill_(hidden[:, None], -1e30)
-        return block, s, end
+    def tiles(q, rows, length):
+        """Tiles (first query, end, first key, end) in the order of the queries, then the keys."""
+        for start in range(0, q.shape[2], BLOCK):
+            stop = min(start + BLOCK, q.shape[2])
+            end = stop if rows is None else int(rows[:, start:stop].max()) + 1
+            yield start, stop, [(at, min(at + KEYS, end)) for at in range(0, end, KEYS)]
+
+    @staticmethod
+    def scores(block, k, rows, start, stop, at, end):
+        """Scores (N, GROUP * queries, keys) of one tile, in a buffer that the next one reuses."""
+        n = block.shape[0]
+        s = scratch("s", (n, block.shape[1], end - at))
+        torch.bmm(block, k[:, at:end].transpose(1, 2), out=s)
+        first = start if rows is None else int(rows[:, start:stop].min())
+        if end - 1 > first:
+            here = torch.arange(start, stop)[None] if rows is None else rows[:, start:stop]
+            hidden = torch.arange(at, end) > here[..., None]
+            s.view(n, GROUP, stop - start, end - at).masked_fill_(hidden[:, None], -1e30)
+        return s
 
     @staticmethod
     def forward(ctx, q, k, v, rows):
         q = q * HEAD_DIM ** -0.5
-        out = torch.empty_like(q)
-        logs = torch.empty(q.shape[:3])
-        for start in range(0, q.shape[2], BLOCK):
-            stop = min(start + BLOCK, q.shape[2])
-            _, s, end = Attention.scores(q, k, rows, start, stop)
-            top = s.amax(-1, keepdim=True)
-            s.sub_(top).exp_()
-            total = s.sum(-1, keepdim=True)
-            o = torch.bmm(s, v[:, :end]).div_(total)
-            shape = (q.shape[0], GROUP, stop - start, -1)
-            out[:, :, start:stop] = o.view(shape)
+        n, out, logs = q.shape[0], torch.empty_like(q), torch.empty(q.shape[:3])
+        for start, stop, keys in Attention.tiles(q, rows, k.shape[1]):
+            block = q[:, :, start:stop].reshape(n, -1, HEAD_DIM)
+            top = torch.full((n, block.shape[1], 1), -1e30)
+            total, sums = torch.zeros_like(top), torch.zeros_like(block)
+            for at, end in keys:
+                s = Attention.scores(block, k, rows, start, stop, at, end)
+                new = torch.maximum(top, s.amax(-1, keepdim=True))
+                s.sub_(new).exp_()
+                shrink = (top - new).exp_()
+                total.mul_(shrink).add_(s.sum(-1, keepdim=True))
+                sums.mul_(shrink).baddbmm_(s, v[:, at:end])
+                top = new
+            shape = (n, GROUP, stop - start, -1)
+            out[:, :, start:stop] = sums.div_(total).view(shape)
             logs[:, :, start:stop] = total.log_().add_(top).view(shape[:3])
         ctx.save_for_backward(q, k, v, out, logs)
         ctx.rows = rows
@@ -168,18 +178,21 @@ class Attention(torch.autograd.Function):
         rows, n = ctx.rows, q.shape[0]
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         delta = (grad * out).sum(-1)
-        for start in range(0, q.shape[2], BLOCK):
-            stop = min(start + BLOCK, q.shape[2])
-            block, s, end = Attention.scores(q, k, rows, start, stop)
-            s.sub_(logs[:, :, start:stop].reshape(n, -1, 1)).exp_()
-            g = grad[:, :, start:stop].reshape(n, -1, HEAD_DIM)
-            dv[:, :end].baddbmm_(s.transpose(1, 2), g)
-            ds = scratch("ds", s.shape)
-            torch.bmm(g, v[:, :end].transpose(1, 2), out=ds)
-            ds.sub_(delta[:, :, start:stop].reshape(n, -1, 1)).mul_(s)
-            part = torch.bmm(ds, k[:, :end]).mul_(HEAD_DIM ** -0.5)
+        for start, stop, keys in Attention.tiles(q, rows, k.shape[1]):
+            block, g = (x[:, :, start:stop].reshape(n, -1, HEAD_DIM) for x in (q, grad))
+            log, mean = (x[:, :, start:stop].reshape(n, -1, 1) for x in (logs, delta))
+            part = torch.zeros_like(block)
+            for at, end in keys:
+                s = Attention.scores(block, k, rows, start, stop, at, end)
+                s.sub_(log).exp_()
+                dv[:, at:end].baddbmm_(s.transpose(1, 2), g)
+                ds = scratch("ds", s.shape)
+                torch.bmm(g, v[:, at:end].transpose(1, 2), out=ds)
+                ds.sub_(mean).mul_(s)
+                part.baddbmm_(ds, k[:, at:end])
+                dk[:, at:end].baddbmm_(ds.transpose(1, 2), block)
+            part.mul_(HEAD_DIM ** -0.5)
             dq[:, :, start:stop] = part.view(n, GROUP, stop - start, HEAD_DIM)
-            dk[:, :end].baddbmm_(ds.transpose(1, 2), block)
         return dq, dk, dv, None
 
 
@@ -228,8 +241,8 @@ class Model:
     def start_near_lookup(self):
         """Starts with the look-up circuit in rough shape.
 
-        A look-up takes two layers that are useless apart, which is slow to find by gradient: layer 0
-        writes what the word before was, layer 1 looks for a word that was preceded by this one.
+        A look-up takes two layers that are useless apart, which is slow to find by gradient: layer
+        0 writes what the word before was, layer 1 looks for a word that was preceded by this one.
         Elsewhere queries are like keys and outputs like values transposed.
         """
         wide, square, embed = (self.weights[n] for n in ("wide", "square", "embed"))
@@ -369,8 +382,8 @@ class Optimizer:
 
 
 def question_count(length):
-    """A short record holds few facts; beyond 24 questions a record teaches little more."""
-    return max(2, min(24, length // 48))
+    """A short record holds few facts; beyond 40 questions a record teaches little more."""
+    return max(2, min(40, length // 48))
 
 
 def loss_of(model, tokens, labels, place):
@@ -426,7 +439,8 @@ class Run:
     def __init__(self, args, vocabulary):
         self.model = Model(vocabulary.size, args.seed)
         self.optimizer = Optimizer(self.model.weights)
-        self.history = {"steps": 0, "tokens": 0, "seconds": 0.0, "stages": []}
+        # stages: [length, minutes of processor time]
+        self.history = {"steps": 0, "tokens": 0, "stages": []}
         self.path = os.path.join(args.dir, "last.pt")
         source = args.start or self.path
         if os.path.exists(source):
@@ -489,6 +503,8 @@ class Streams:
 def train_stage(args, run, streams, clock, length, until):
     """Steps until the clock shows `until` seconds; tells every 20 seconds and saves then."""
     history, losses, steps, told, tokens_told = run.history, [], 0, clock.seconds(), 0
+    began, stage = told, [length, 0.0]
+    history["stages"].append(stage)
     while clock.seconds() < until:
         rate = clock.rate(args.cooldown, steps)
         tokens, labels, place = streams.draw(length)
@@ -500,12 +516,14 @@ def train_stage(args, run, streams, clock, length, until):
         history["steps"] += 1
         history["tokens"] += tokens.size
         tokens_told += tokens.size
+        stage[1] = (clock.seconds() - began) / 60
         if clock.seconds() - told > 20:
             print(f"{clock.seconds():6.0f} s  length {length}  steps {history['steps']}  "
                   f"loss {sum(losses) / len(losses):.4f}  rate {rate:.2f}  "
                   f"{tokens_told / (clock.seconds() - told):.0f} tok/s", flush=True)
             losses, told, tokens_told = [], clock.seconds(), 0
             run.save()
+    run.save()
 
 
 def train(args):
@@ -518,9 +536,6 @@ def train(args):
     for length, seconds in stages:
         until += seconds
         train_stage(args, run, streams, clock, length, until)
-        run.history["seconds"] += seconds
-        run.history["stages"].append([length, seconds / 60])
-        run.save()
         run.save(os.path.join(args.dir, f"stage-{length}.pt"))
     streams.close()
     report(run.model, args, vocabulary, sorted({length for length, _ in stages}), 32)
@@ -668,6 +683,7 @@ def main():
     p.add_argument("--context", type=int, default=32768)
     args = p.parse_args()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # sharp attention is full of them; products go four times slower
     os.makedirs(args.dir, exist_ok=True)
     if args.verb == "train":
         train(args)

@@ -27,9 +27,8 @@ void buf_clear(struct buf *b)
 {
     b->length = 0;
     b->failed = false;
-    if (b->data) {
+    if (b->data)
         b->data[0] = '\0';
-    }
 }
 
 /* Make room for n more bytes and the NUL. */
@@ -40,16 +39,13 @@ static bool reserve(struct buf *b, size_t n)
         return false;
     }
     size_t needed = b->length + n + 1;
-    if (needed <= b->capacity) {
+    if (needed <= b->capacity)
         return true;
-    }
     size_t grown = b->capacity ? b->capacity * 2 : 64;
-    if (grown > b->max + 1) {
+    if (grown > b->max + 1)
         grown = b->max + 1;
-    }
-    if (grown < needed) {
+    if (grown < needed)
         grown = needed;
-    }
     char *data = realloc(b->data, grown);
     if (!data) {
         b->failed = true;
@@ -62,12 +58,10 @@ static bool reserve(struct buf *b, size_t n)
 
 bool buf_append(struct buf *b, const void *bytes, size_t n)
 {
-    if (!reserve(b, n)) {
+    if (!reserve(b, n))
         return false;
-    }
-    if (n) {
+    if (n)
         memcpy(b->data + b->length, bytes, n);
-    }
     b->length += n;
     b->data[b->length] = '\0';
     return true;

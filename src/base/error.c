@@ -19,9 +19,8 @@ static void clean_line(char *text, size_t capacity, int wanted)
         return;
     }
     for (char *p = text; *p; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = '?';
-        }
     }
     if ((size_t)wanted >= capacity) {
         size_t end = capacity - 4;

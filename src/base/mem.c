@@ -24,9 +24,8 @@ bool mem_mul(size_t a, size_t b, size_t *product)
 void *mem_array(size_t n, size_t item_bytes)
 {
     size_t bytes;
-    if (!mem_mul(n, item_bytes, &bytes) || bytes > PTRDIFF_MAX) {
+    if (!mem_mul(n, item_bytes, &bytes) || bytes > PTRDIFF_MAX)
         return NULL;
-    }
     return calloc(1, bytes ? bytes : 1);
 }
 
@@ -45,17 +44,14 @@ static void *map(size_t bytes)
 /* mmap with 2 MiB alignment: map one huge page too much and give both ends back. */
 static void *map_huge(size_t bytes)
 {
-    if (bytes > SIZE_MAX - HUGE_BYTES) {
+    if (bytes > SIZE_MAX - HUGE_BYTES)
         return NULL;
-    }
     char *raw = map(bytes + HUGE_BYTES);
-    if (!raw) {
+    if (!raw)
         return NULL;
-    }
     size_t before = (HUGE_BYTES - (uintptr_t)raw % HUGE_BYTES) % HUGE_BYTES;
-    if (before) {
+    if (before)
         munmap(raw, before);
-    }
     munmap(raw + before + bytes, HUGE_BYTES - before);
     /* Advice only: a kernel without transparent huge pages refuses it and all still works. */
     (void)madvise(raw + before, bytes, MADV_HUGEPAGE);
@@ -65,17 +61,15 @@ static void *map_huge(size_t bytes)
 void *mem_pages(size_t bytes)
 {
     size_t rounded = round_up(bytes ? bytes : 1, PAGE_BYTES);
-    if (rounded == 0) {
+    if (rounded == 0)
         return NULL;
-    }
     return rounded < HUGE_BYTES ? map(rounded) : map_huge(rounded);
 }
 
 void mem_pages_free(void *pages, size_t bytes)
 {
-    if (pages) {
+    if (pages)
         munmap(pages, round_up(bytes ? bytes : 1, PAGE_BYTES));
-    }
 }
 
 bool arena_init(struct arena *a, size_t bytes)
@@ -95,9 +89,8 @@ void arena_fini(struct arena *a)
 void *arena_take(struct arena *a, size_t bytes)
 {
     size_t piece = arena_piece(bytes);
-    if (piece < bytes || piece > a->size - a->used || !a->base) {
+    if (piece < bytes || piece > a->size - a->used || !a->base)
         return NULL;
-    }
     void *p = a->base + a->used;
     a->used += piece;
     return p;

@@ -28,9 +28,8 @@ bool parse_size(const char *text, uint64_t *bytes)
     static const char letters[] = "KMGT";
     const char *p = text;
     uint64_t whole = 0;
-    if (*p < '0' || *p > '9') {
+    if (*p < '0' || *p > '9')
         return false;
-    }
     for (; *p >= '0' && *p <= '9'; p++) {
         if (__builtin_mul_overflow(whole, (uint64_t)10, &whole) ||
             __builtin_add_overflow(whole, (uint64_t)(*p - '0'), &whole)) {
@@ -40,29 +39,24 @@ bool parse_size(const char *text, uint64_t *bytes)
     double fraction = 0, place = 0.1;
     bool fractional = *p == '.';
     if (fractional) {
-        for (p++; *p >= '0' && *p <= '9'; p++, place /= 10) {
+        for (p++; *p >= '0' && *p <= '9'; p++, place /= 10)
             fraction += place * (*p - '0');
-        }
-        if (p[-1] == '.') {
+        if (p[-1] == '.')
             return false;
-        }
     }
     uint64_t unit = 1;
     if (*p) {
         char upper = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
         const char *letter = strchr(letters, upper);
-        if (!letter) {
+        if (!letter)
             return false;
-        }
         unit <<= 10 * (letter - letters + 1);
         p++;
-        if (strcmp(p, "iB") == 0) {
+        if (strcmp(p, "iB") == 0)
             p += 2;
-        }
     }
-    if (*p || (fractional && unit == 1) || __builtin_mul_overflow(whole, unit, &whole)) {
+    if (*p || (fractional && unit == 1) || __builtin_mul_overflow(whole, unit, &whole))
         return false;
-    }
     return !__builtin_add_overflow(whole, (uint64_t)(fraction * (double)unit), bytes);
 }
 
@@ -73,12 +67,10 @@ static int edit_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
     int row[WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX) {
+    if (n > WORD_MAX || m > WORD_MAX)
         return WORD_MAX;
-    }
-    for (size_t j = 0; j <= m; j++) {
+    for (size_t j = 0; j <= m; j++)
         row[j] = (int)j;
-    }
     for (size_t i = 1; i <= n; i++) {
         int diagonal = row[0];
         row[0] = (int)i;
@@ -119,14 +111,12 @@ const struct option *option_next(const struct command *command, const struct opt
         const struct option *first = first_of(command->options);
         return first ? first : first_of(command->shared);
     }
-    if (option[1].name) {
+    if (option[1].name)
         return option + 1;
-    }
     /* The end of a table: of the shared one when `option` lies in it. */
     for (const struct option *o = first_of(command->shared); o && o->name; o++) {
-        if (o == option) {
+        if (o == option)
             return NULL;
-        }
     }
     return first_of(command->shared);
 }
@@ -172,9 +162,8 @@ static ashlar_status parse_int(const struct option *o, const char *value, ashlar
         return error_set(err, ASHLAR_USAGE, "option --%s: %s is above %.0f", o->name, value,
                          o->max);
     }
-    if (errno == ERANGE || n < INT32_MIN || n > INT32_MAX) {
+    if (errno == ERANGE || n < INT32_MIN || n > INT32_MAX)
         return error_set(err, ASHLAR_USAGE, "option --%s: %s is out of range", o->name, value);
-    }
     *(int *)o->target = (int)n;
     return ASHLAR_OK;
 }
@@ -192,9 +181,8 @@ static ashlar_status parse_u64(const struct option *o, const char *value, ashlar
         return error_set(err, ASHLAR_USAGE,
                          "option --%s: '%s' is not a whole number of 0 or more", o->name, value);
     }
-    if (errno == ERANGE) {
+    if (errno == ERANGE)
         return error_set(err, ASHLAR_USAGE, "option --%s: %s does not fit 64 bits", o->name, value);
-    }
     *(uint64_t *)o->target = n;
     return ASHLAR_OK;
 }
@@ -204,16 +192,13 @@ static ashlar_status parse_float(const struct option *o, const char *value, ashl
     char *end;
     float x = strtof(value, &end);
     bool bounded = o->min != 0 || o->max != 0;
-    if (end == value || *end || value[0] == ' ' || !isfinite(x)) {
+    if (end == value || *end || value[0] == ' ' || !isfinite(x))
         return error_set(err, ASHLAR_USAGE, "option --%s: '%s' is not a number", o->name, value);
-    }
     /* Compared as float: an upper bound of 0.1 admits "0.1". */
-    if (bounded && x < (float)o->min) {
+    if (bounded && x < (float)o->min)
         return error_set(err, ASHLAR_USAGE, "option --%s: %s is below %g", o->name, value, o->min);
-    }
-    if (bounded && x > (float)o->max) {
+    if (bounded && x > (float)o->max)
         return error_set(err, ASHLAR_USAGE, "option --%s: %s is above %g", o->name, value, o->max);
-    }
     *(float *)o->target = x;
     return ASHLAR_OK;
 }
@@ -266,9 +251,8 @@ static ashlar_status take_value(struct scan *scan, const struct option *o, const
 static const struct option *find_long(const struct command *c, const char *name, size_t length)
 {
     for (const struct option *o = option_next(c, NULL); o; o = option_next(c, o)) {
-        if (strlen(o->name) == length && memcmp(o->name, name, length) == 0) {
+        if (strlen(o->name) == length && memcmp(o->name, name, length) == 0)
             return o;
-        }
     }
     return NULL;
 }
@@ -283,20 +267,17 @@ static ashlar_status parse_long(struct scan *scan, const char *text)
     if (!o && length > 3 && memcmp(text, "no-", 3) == 0) {
         o = find_long(scan->command, text + 3, length - 3);
         on = false;
-        if (o && o->kind != OPTION_FLAG) {
+        if (o && o->kind != OPTION_FLAG)
             o = NULL;
-        }
     }
     if (!o && length == 4 && memcmp(text, "help", 4) == 0) {
         scan->help = true;
         return ASHLAR_OK;
     }
-    if (!o) {
+    if (!o)
         return unknown_option(scan, text, length);
-    }
-    if (o->kind != OPTION_FLAG) {
+    if (o->kind != OPTION_FLAG)
         return take_value(scan, o, attached);
-    }
     if (attached) {
         return error_set(scan->err, ASHLAR_USAGE, "option --%.*s takes no value", (int)length,
                          text);
@@ -310,9 +291,8 @@ static ashlar_status parse_short(struct scan *scan, const char *letters)
 {
     for (; *letters; letters++) {
         const struct option *o = option_next(scan->command, NULL);
-        while (o && o->letter != *letters) {
+        while (o && o->letter != *letters)
             o = option_next(scan->command, o);
-        }
         if (!o && *letters == 'h') {
             scan->help = true;
             return ASHLAR_OK;
@@ -322,9 +302,8 @@ static ashlar_status parse_short(struct scan *scan, const char *letters)
             error_hint(scan->err, "--help lists the options");
             return ASHLAR_USAGE;
         }
-        if (o->kind != OPTION_FLAG) {
+        if (o->kind != OPTION_FLAG)
             return take_value(scan, o, letters[1] ? letters + 1 : NULL);
-        }
         *(bool *)o->target = true;
     }
     return ASHLAR_OK;
@@ -349,9 +328,8 @@ static ashlar_status parse_all(struct scan *scan, const char **operands, int *n_
         } else {
             operands[(*n_operands)++] = argument;
         }
-        if (status != ASHLAR_OK) {
+        if (status != ASHLAR_OK)
             return status;
-        }
     }
     if (!scan->help && *n_operands < c->min_operands) {
         error_set(scan->err, ASHLAR_USAGE, "missing argument: %s", c->operands);
@@ -365,9 +343,8 @@ static ashlar_status parse_all(struct scan *scan, const char **operands, int *n_
 static bool help_follows(const struct scan *scan)
 {
     for (int i = scan->next; i < scan->argc && strcmp(scan->argv[i], "--") != 0; i++) {
-        if (strcmp(scan->argv[i], "--help") == 0 || strcmp(scan->argv[i], "-h") == 0) {
+        if (strcmp(scan->argv[i], "--help") == 0 || strcmp(scan->argv[i], "-h") == 0)
             return true;
-        }
     }
     return false;
 }

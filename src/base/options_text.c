@@ -45,9 +45,8 @@ static void help_line(struct buf *out, char letter, const char *name, const char
                       const char *help)
 {
     char left[128], short_name[8] = "    ";
-    if (letter) {
+    if (letter)
         snprintf(short_name, sizeof short_name, "-%c, ", letter);
-    }
     int n = snprintf(left, sizeof left, "  %s--%s%s%s", short_name, name, argument ? " " : "",
                      argument ? argument : "");
     buf_puts(out, left);
@@ -63,9 +62,8 @@ static void help_line(struct buf *out, char letter, const char *name, const char
 static bool has_option(const struct command *command, const char *name, char letter)
 {
     for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
-        if ((name && strcmp(o->name, name) == 0) || (letter && o->letter == letter)) {
+        if ((name && strcmp(o->name, name) == 0) || (letter && o->letter == letter))
             return true;
-        }
     }
     return false;
 }
@@ -81,12 +79,10 @@ void options_help(const struct command *command, struct buf *out)
         wrap(out, command->description, 0, 0);
     }
     buf_puts(out, "\nOptions:\n");
-    for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
+    for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o))
         help_line(out, o->letter, o->name, o->argument, o->help);
-    }
-    if (!has_option(command, "help", 0)) {
+    if (!has_option(command, "help", 0))
         help_line(out, has_option(command, NULL, 'h') ? 0 : 'h', "help", NULL, "show this help");
-    }
 }
 
 /* Text in roff: backslashes and dashes escaped, no line starting with a control character. */
@@ -94,9 +90,8 @@ static void roff(struct buf *out, const char *text)
 {
     for (const char *p = text; *p; p++) {
         bool line_start = p == text || p[-1] == '\n';
-        if (line_start && (*p == '.' || *p == '\'')) {
+        if (line_start && (*p == '.' || *p == '\''))
             buf_puts(out, "\\&");
-        }
         if (*p == '\\') {
             buf_puts(out, "\\e");
         } else if (*p == '-') {
@@ -111,9 +106,8 @@ void options_man(const struct command *command, struct buf *out)
 {
     for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
         buf_puts(out, ".TP\n");
-        if (o->letter) {
+        if (o->letter)
             buf_printf(out, "\\fB\\-%c\\fR, ", o->letter);
-        }
         buf_puts(out, "\\fB\\-\\-");
         roff(out, o->name);
         buf_puts(out, "\\fR");
@@ -131,13 +125,11 @@ void options_man(const struct command *command, struct buf *out)
 void options_words(const struct command *command, struct buf *out)
 {
     for (const struct option *o = option_next(command, NULL); o; o = option_next(command, o)) {
-        if (o->letter) {
+        if (o->letter)
             buf_printf(out, "-%c ", o->letter);
-        }
         buf_printf(out, "--%s ", o->name);
-        if (o->kind == OPTION_FLAG) {
+        if (o->kind == OPTION_FLAG)
             buf_printf(out, "--no-%s ", o->name);
-        }
     }
     buf_puts(out, has_option(command, "help", 0) ? "" : "--help");
 }

@@ -30,9 +30,8 @@ static bool read_file(const char *folder, const char *file, char *out, size_t ca
 static bool read_number(const char *folder, const char *file, uint64_t *value)
 {
     char text[64], *end;
-    if (!read_file(folder, file, text, sizeof text) || text[0] < '0' || text[0] > '9') {
+    if (!read_file(folder, file, text, sizeof text) || text[0] < '0' || text[0] > '9')
         return false;
-    }
     *value = strtoull(text, &end, 10);
     return true;
 }
@@ -46,9 +45,8 @@ static uint64_t memory_room(const char *folder, bool unified)
     }
     /* Cached file pages that were not used lately count as usage but go when memory is needed. */
     char text[8192];
-    if (read_file(folder, "memory.stat", text, sizeof text)) {
+    if (read_file(folder, "memory.stat", text, sizeof text))
         os_find_number(text, unified ? "inactive_file " : "total_inactive_file ", &cache);
-    }
     usage -= cache < usage ? cache : usage;
     return limit > usage ? limit - usage : 0;
 }
@@ -59,9 +57,8 @@ static uint64_t core_quota(const char *folder, bool unified)
     char text[64];
     uint64_t quota, period;
     if (unified) { /* "200000 100000" or "max 100000" */
-        if (!read_file(folder, "cpu.max", text, sizeof text) || text[0] < '0' || text[0] > '9') {
+        if (!read_file(folder, "cpu.max", text, sizeof text) || text[0] < '0' || text[0] > '9')
             return UINT64_MAX;
-        }
         char *end;
         quota = strtoull(text, &end, 10);
         period = strtoull(end, NULL, 10);
@@ -78,17 +75,15 @@ static uint64_t least_to_root(const char *mount, char *path, bool unified, group
     uint64_t least = UINT64_MAX;
     for (;;) {
         size_t length = strlen(path);
-        while (length > 0 && path[length - 1] == '/') {
+        while (length > 0 && path[length - 1] == '/')
             path[--length] = '\0';
-        }
         char folder[4352];
         int n = snprintf(folder, sizeof folder, "%s%s", mount, path);
         uint64_t here = n > 0 && (size_t)n < sizeof folder ? group(folder, unified) : UINT64_MAX;
         least = here < least ? here : least;
         char *slash = strrchr(path, '/');
-        if (!slash) {
+        if (!slash)
             return least;
-        }
         *slash = '\0';
     }
 }
@@ -100,9 +95,8 @@ static bool has_controller(const char *list, const char *end, const char *name)
     while (list < end) {
         const char *comma = memchr(list, ',', (size_t)(end - list));
         const char *stop = comma ? comma : end;
-        if ((size_t)(stop - list) == length && memcmp(list, name, length) == 0) {
+        if ((size_t)(stop - list) == length && memcmp(list, name, length) == 0)
             return true;
-        }
         list = stop + 1;
     }
     return false;
@@ -113,22 +107,19 @@ static uint64_t least(const char *membership, const char *mount, const char *con
                       group_fn group)
 {
     char text[8192], tree[512];
-    if (!os_read_text(membership, text, sizeof text)) {
+    if (!os_read_text(membership, text, sizeof text))
         return UINT64_MAX;
-    }
     uint64_t result = UINT64_MAX;
     char *rest = text;
     for (char *line; (line = strsep(&rest, "\n"));) {
         /* "hierarchy:controllers:/path"; version 2 names no controllers. */
         char *names = strchr(line, ':');
         char *path = names ? strchr(names + 1, ':') : NULL;
-        if (!path) {
+        if (!path)
             continue;
-        }
         bool unified = path == names + 1;
-        if (!unified && !has_controller(names + 1, path, controller)) {
+        if (!unified && !has_controller(names + 1, path, controller))
             continue;
-        }
         int n = snprintf(tree, sizeof tree, "%s%s%s", mount, unified ? "" : "/",
                          unified ? "" : controller);
         if (n > 0 && (size_t)n < sizeof tree) {

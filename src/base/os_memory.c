@@ -18,14 +18,12 @@
 bool os_read_text(const char *path, char *out, size_t capacity)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         return false;
-    }
     size_t used = 0;
     ssize_t got;
-    while (used < capacity - 1 && (got = read(fd, out + used, capacity - 1 - used)) > 0) {
+    while (used < capacity - 1 && (got = read(fd, out + used, capacity - 1 - used)) > 0)
         used += (size_t)got;
-    }
     close(fd);
     out[used] = '\0';
     return used > 0;
@@ -40,9 +38,8 @@ bool os_find_number(const char *text, const char *key, uint64_t *value)
             *value = strtoull(line + n, NULL, 10);
             return true;
         }
-        if (*line == '\0') {
+        if (*line == '\0')
             break;
-        }
     }
     return false;
 }
@@ -68,9 +65,8 @@ uint64_t os_peak_rss_bytes(void)
     /* VmHWM, not getrusage: that one carries the peak of the program which started us over exec. */
     uint64_t peak = status_bytes("VmHWM:");
     struct rusage usage;
-    if (peak == 0 && getrusage(RUSAGE_SELF, &usage) == 0) {
+    if (peak == 0 && getrusage(RUSAGE_SELF, &usage) == 0)
         peak = (uint64_t)usage.ru_maxrss * 1024;
-    }
     return peak;
 }
 

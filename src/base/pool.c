@@ -161,9 +161,8 @@ static void work(struct pool *pool, int thread)
     if (finished) {
         uint32_t before = atomic_fetch_sub_explicit(&pool->pending, 2 * finished,
                                                     memory_order_acq_rel);
-        if (before - 2 * finished == 1) {
+        if (before - 2 * finished == 1)
             futex_wake(&pool->pending, 1);
-        }
     }
 }
 
@@ -174,16 +173,14 @@ static void wait_finished(struct pool *pool)
         uint64_t end = now_ns() + SPIN_NS;
         do {
             for (int i = 0; i < 16; i++) {
-                if (!atomic_load_explicit(&pool->pending, memory_order_acquire)) {
+                if (!atomic_load_explicit(&pool->pending, memory_order_acquire))
                     return;
-                }
                 relax();
             }
         } while (now_ns() < end);
     }
-    if (atomic_load_explicit(&pool->pending, memory_order_acquire) == 0) {
+    if (atomic_load_explicit(&pool->pending, memory_order_acquire) == 0)
         return;
-    }
     uint32_t pending = atomic_fetch_or_explicit(&pool->pending, 1, memory_order_acq_rel) | 1;
     while (pending != 1) {
         POOL_GAP();
@@ -204,9 +201,8 @@ static bool wait_step(struct pool *pool)
         uint64_t end = now_ns() + SPIN_NS;
         do {
             for (int i = 0; i < 16; i++) {
-                if (unclaimed(atomic_load_explicit(&pool->claim, memory_order_relaxed))) {
+                if (unclaimed(atomic_load_explicit(&pool->claim, memory_order_relaxed)))
                     return true;
-                }
                 relax();
             }
         } while (now_ns() < end);
@@ -215,9 +211,8 @@ static bool wait_step(struct pool *pool)
         uint32_t wake = atomic_load(&pool->wake);
         POOL_GAP();
         atomic_store(&pool->asleep, 1);
-        if (work_or_stop(pool)) {
+        if (work_or_stop(pool))
             break;
-        }
         POOL_GAP();
         futex_wait(&pool->wake, wake);
     }
@@ -227,9 +222,8 @@ static bool wait_step(struct pool *pool)
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
-    while (wait_step(worker->pool)) {
+    while (wait_step(worker->pool))
         work(worker->pool, worker->index);
-    }
     return NULL;
 }
 
@@ -238,9 +232,8 @@ void pool_run(struct pool *pool, int n_chunks, pool_fn fn, void *context)
     assert(n_chunks >= 0 && n_chunks <= MAX_CHUNKS && !pool->running);
     pool->running = true;
     if (n_chunks <= 1 || pool->n_threads == 1) {
-        for (int chunk = 0; chunk < n_chunks; chunk++) {
+        for (int chunk = 0; chunk < n_chunks; chunk++)
             fn(context, chunk, n_chunks, 0);
-        }
     } else {
         atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
         POOL_GAP();
@@ -291,9 +284,8 @@ ashlar_status pool_new(int n_threads, struct pool **out, ashlar_error *err)
     size_t bytes = sizeof(struct pool) + (size_t)(n_threads - 1) * sizeof(struct worker);
     bytes = (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
     struct pool *pool = aligned_alloc(LINE_BYTES, bytes);
-    if (!pool) {
+    if (!pool)
         return error_memory(err, bytes, "the thread pool");
-    }
     memset(pool, 0, bytes);
     pool->n_threads = n_threads;
     pool->spin = n_threads <= os_cores();
@@ -310,15 +302,13 @@ ashlar_status pool_new(int n_threads, struct pool **out, ashlar_error *err)
 
 void pool_free(struct pool *pool)
 {
-    if (!pool) {
+    if (!pool)
         return;
-    }
     atomic_store(&pool->stop, true);
     atomic_fetch_add(&pool->wake, 1);
     futex_wake(&pool->wake, pool->n_threads);
-    for (int i = 0; i < pool->n_started; i++) {
+    for (int i = 0; i < pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
-    }
     free(pool);
 }
 

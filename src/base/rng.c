@@ -43,9 +43,8 @@ uint32_t rng_below(struct rng *rng, uint32_t bound)
     uint64_t product = (rng_u64(rng) >> 32) * bound;
     if ((uint32_t)product < bound) {
         uint32_t threshold = (uint32_t)(-bound) % bound;
-        while ((uint32_t)product < threshold) {
+        while ((uint32_t)product < threshold)
             product = (rng_u64(rng) >> 32) * bound;
-        }
     }
     return (uint32_t)(product >> 32);
 }

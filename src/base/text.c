@@ -46,9 +46,8 @@ static void put(int fd, const char *text, size_t n)
 {
     while (n > 0) {
         ssize_t written = write(fd, text, n);
-        if (written <= 0) {
+        if (written <= 0)
             return;
-        }
         text += written;
         n -= (size_t)written;
     }
@@ -57,9 +56,8 @@ static void put(int fd, const char *text, size_t n)
 /* "[====    ] " of the given width between the brackets; nothing below 4 columns. */
 static size_t format_bar(char *out, int width, double share)
 {
-    if (width < 4) {
+    if (width < 4)
         return 0;
-    }
     int filled = (int)(share * width);
     out[0] = '[';
     memset(out + 1, '=', (size_t)filled);
@@ -94,18 +92,16 @@ static void draw(struct progress_bar *bar, uint64_t done, uint64_t total, double
 
 void progress_update(struct progress_bar *bar, const char *what, uint64_t done, uint64_t total)
 {
-    if (bar->fd < 0) {
+    if (bar->fd < 0)
         return;
-    }
     double now = os_time_seconds();
     bool changed = strncmp(bar->what, what, sizeof bar->what - 1) != 0;
     if (changed) {
         snprintf(bar->what, sizeof bar->what, "%s", what);
         bar->started = now;
     }
-    if (!changed && bar->drawn > 0 && now - bar->drawn < REDRAW_SECONDS) {
+    if (!changed && bar->drawn > 0 && now - bar->drawn < REDRAW_SECONDS)
         return;
-    }
     bar->drawn = now;
     bar->shown = true;
     draw(bar, done, total, now - bar->started);
@@ -113,9 +109,8 @@ void progress_update(struct progress_bar *bar, const char *what, uint64_t done, 
 
 void progress_clear(struct progress_bar *bar)
 {
-    if (bar->shown) {
+    if (bar->shown)
         put(bar->fd, ERASE_LINE, sizeof ERASE_LINE - 1);
-    }
     bar->shown = false;
     bar->drawn = 0;
     bar->what[0] = '\0';

@@ -1,10 +1,11 @@
 /*
  * cmd_bench.c: `ashlar bench`: how fast a model prefills and decodes on this machine.
  *
- * For each depth the sessions are filled to that length once; a measured run appends its tokens and
- * is taken back by a rewind, so that every run does the same work. One run before the measured ones
- * warms caches and clocks. Token ids are random with a fixed seed: speed does not depend on them.
- * Prefill is one sequence; decode is `batch` sequences that get one token each per step.
+ * For each depth the sessions are filled to that length once, by a prefill or with random keys and
+ * values; a measured run appends its tokens and is taken back by a rewind, so that every run does the
+ * same work. One run before the measured ones warms caches and clocks. Token ids are random with a
+ * fixed seed. Prefill is one sequence; decode is `batch` sequences that get one token each per step.
+ * What a row says of the KV cache is the difference of its counters over the measured runs.
  */
 #include "base/mem.h"
 #include "base/os.h"
@@ -19,7 +20,7 @@
 enum { MAX_DEPTHS = 64, MAX_RUNS = 1000, MAX_BATCH = 256, SEED = 42 };
 
 static struct {
-    const char *model;
+    const char *model, *fill;
     struct option_list depths;
     int prompt_tokens, gen_tokens, batch, pass, runs;
     bool json, quiet;
@@ -33,6 +34,9 @@ static const struct option options[] = {
      "steps of a decode run; 0 = no decode (64)"},
     {"depth", 'd', OPTION_LIST, &set.depths, 0, 0, "N[,N]",
      "tokens in the context before a run; repeatable (0)"},
+    {"fill", 0, OPTION_STRING, &set.fill, 0, 0, "HOW",
+     "how the context gets there: prompt (a prefill) or random (keys and values drawn at random, in "
+     "seconds) (prompt)"},
     {"batch", 'b', OPTION_INT, &set.batch, 1, MAX_BATCH, "N",
      "sequences decoded side by side (1)"},
     {"pass", 0, OPTION_INT, &set.pass, 1, 65536, "N",
@@ -49,7 +53,10 @@ const struct command command_bench = {
     .summary = "measure prefill and decode speed, and memory",
     .description =
         "Each speed is the median of the runs, with the slowest and the fastest, after one run "
-        "that does not count. A run at depth N begins with N tokens in the context.",
+        "that does not count. A run at depth N begins with N tokens in the context. A second table "
+        "splits the mean time of a token: predicting what to read (predict), waiting for reads (wait), "
+        "attention (attend), all else (rest); read is what came from disk for a token, hits is the share "
+        "of chosen groups that were in memory.",
     .options = options,
     .shared = engine_option_table,
 };
@@ -61,6 +68,7 @@ struct bench {
     ashlar_batch_item *items;  /* (batch) */
     int32_t *tokens;           /* (n_ctx) random ids, the same for every session */
     double *samples;           /* (runs) tokens per second */
+    bool random;               /* how contexts are filled */
     int n_ctx;
 };
 
@@ -68,6 +76,7 @@ static void set_defaults(void)
 {
     memset(&set, 0, sizeof set);
     engine_options_reset();
+    set.fill = "prompt";
     set.prompt_tokens = 512;
     set.gen_tokens = 64;
     set.batch = 1;
@@ -98,6 +107,14 @@ static ashlar_status parse_depths(int depths[MAX_DEPTHS], int *n, ashlar_error *
         }
     }
     return ASHLAR_OK;
+}
+
+static ashlar_status parse_fill(bool *random, ashlar_error *err)
+{
+    *random = strcmp(set.fill, "random") == 0;
+    if (*random || strcmp(set.fill, "prompt") == 0)
+        return ASHLAR_OK;
+    return error_set(err, ASHLAR_USAGE, "option --fill: '%s' is neither prompt nor random", set.fill);
 }
 
 static int context_needed(const int *depths, int n)
@@ -143,15 +160,18 @@ static void give_memory_back(struct bench *b)
     free(b->samples);
 }
 
-/* Bring a session to exactly `depth` tokens. */
-static ashlar_status go_to_depth(struct bench *b, ashlar_session *s, int depth, ashlar_error *err)
+/* Bring session `index` to exactly `depth` tokens. */
+static ashlar_status go_to_depth(struct bench *b, int index, int depth, ashlar_error *err)
 {
+    ashlar_session *s = b->sessions[index];
     size_t length = ashlar_session_length(s), wanted = (size_t)depth;
 
     if (length > wanted)
         return ashlar_session_rewind(s, wanted, err);
     if (length == wanted)
         return ASHLAR_OK;
+    if (b->random)
+        return ashlar_session_fill(s, wanted - length, SEED + (uint64_t)index, err);
     return ashlar_session_append(s, b->tokens + length, wanted - length, err);
 }
 
@@ -175,23 +195,28 @@ static ashlar_status run_decode(struct bench *b, int depth, ashlar_error *err)
     return status;
 }
 
-/* Warm up, then fill samples[] with tokens per second. */
+/* Warm up, then fill samples[] with tokens per second, and add up what the measured runs cost. */
 static ashlar_status measure(struct bench *b, struct bench_row *row, ashlar_error *err)
 {
     int n_sessions = row->prefill ? 1 : set.batch;
     double n_tokens = row->prefill ? set.prompt_tokens : (double)set.gen_tokens * set.batch;
+    ashlar_kv_stats before, after;
     ashlar_status status = ASHLAR_OK;
 
     for (int run = -1; run < set.runs && status == ASHLAR_OK; run++) {
         for (int i = 0; i < n_sessions && status == ASHLAR_OK; i++)
-            status = go_to_depth(b, b->sessions[i], row->depth, err);
+            status = go_to_depth(b, i, row->depth, err);
         if (status != ASHLAR_OK)
             return status;
+        ashlar_engine_kv_stats(b->engine, &before);
         double start = os_time_seconds();
         status = row->prefill ? run_prefill(b, row->depth, err) : run_decode(b, row->depth, err);
         double seconds = os_time_seconds() - start;
-        if (run >= 0)
-            b->samples[run] = seconds > 0 ? n_tokens / seconds : 0;
+        ashlar_engine_kv_stats(b->engine, &after);
+        if (run < 0)
+            continue;
+        b->samples[run] = seconds > 0 ? n_tokens / seconds : 0;
+        bench_cost_add(&row->cost, &before, &after, n_tokens, seconds);
     }
     if (status == ASHLAR_OK)
         bench_row_summarise(row, b->samples, set.runs);
@@ -280,6 +305,8 @@ int cmd_bench(int argc, char **argv)
         return code;
     interrupt_install();
     status = parse_depths(depths, &n_depths, &err);
+    if (status == ASHLAR_OK)
+        status = parse_fill(&b.random, &err);
     if (status == ASHLAR_OK && !set.model) {
         status = error_set(&err, ASHLAR_USAGE, "no model given");
         error_hint(&err, "-m MODEL names a GGUF file");
@@ -287,6 +314,7 @@ int cmd_bench(int argc, char **argv)
     if (status == ASHLAR_OK)
         status = bench_run(depths, n_depths, &report, &b, &err);
     report.path = set.model;
+    report.random_fill = b.random;
     report.runs = set.runs;
     report.pass = set.pass;
     if (status == ASHLAR_OK) /* after the peak was read: hashing must not raise it */

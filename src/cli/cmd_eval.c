@@ -3,7 +3,7 @@
  *
  * The records come from recall.c.  A record's lines are evaluated once; then each of its questions
  * is appended, answered greedily and taken back by a rewind, so that every question sees the lines
- * and nothing else.  An answer counts when it is the expected line to the letter.  Everything passes
+ * and nothing else. An answer counts when it is the expected line to the letter. Everything passes
  * through text and the model's own tokenizer: the figures hold for any model, not only for the one
  * that was trained on such records.
  */
@@ -110,7 +110,7 @@ static ashlar_status add_length(const char *list, int lengths[MAX_LENGTHS], int 
     for (const char *p = list;; p++) {
         char *end;
         long tokens = strtol(p, &end, 10);
-        if (end == p || (*end && *end != ',') || tokens > 16777216)
+        if (end == p || (*end && *end != ',') || tokens > RECALL_TOKENS_MAX)
             return error_set(err, ASHLAR_USAGE, "option --tokens: '%s' is not a list of lengths",
                              list);
         if (tokens < RECALL_TOKENS_MIN)

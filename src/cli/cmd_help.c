@@ -30,7 +30,7 @@ static void list_commands(struct buf *b)
     buf_puts(b, "Usage: ashlar COMMAND [options]\n\n"
                 "Run language models (GGUF files) on this computer's processor.\n\nCommands:\n");
     for (const struct cli_command *c = cli_commands; c->command; c++)
-        buf_printf(b, "  %-9s %s\n", c->command->name, c->command->summary);
+        buf_printf(b, "  %-10s %s\n", c->command->name, c->command->summary);
     buf_puts(b, "\n  ashlar help COMMAND lists a command's options.\n");
 }
 

@@ -215,7 +215,6 @@ enum {
 };
 
 enum {
-    LINE_WORDS = 12, /* the longest line of a record */
     TURN_WORDS = 32, /* the longest question with its answer */
     UNIT_NAMES = 4,
     UNIT_VALUES = 3,
@@ -596,7 +595,7 @@ static void record_append(struct recall_record *record, const struct line *line)
     record->word_count += line->count;
 }
 
-/* Asks the first units in an order of its own, so that the order of drawing tells nothing. */
+/* Asks about the first units drawn; their lines lie anywhere. */
 static void record_ask(struct recall_record *record, struct draft *d)
 {
     for (size_t q = 0; q < d->asked; q++) {
@@ -642,7 +641,8 @@ static uint64_t spec_seed(const struct recall_spec *spec)
 bool recall_record_init(struct recall_record *record, const struct recall_spec *spec)
 {
     memset(record, 0, sizeof *record);
-    if (spec->tokens < RECALL_TOKENS_MIN || spec->questions == 0)
+    if (spec->tokens < RECALL_TOKENS_MIN || spec->tokens > RECALL_TOKENS_MAX ||
+        spec->questions == 0)
         return false;
     struct draft *d = calloc(1, sizeof *d);
     /* The shortest line has five words. */

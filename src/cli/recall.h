@@ -67,12 +67,13 @@ const char *recall_task_name(enum recall_task task);
 /** The task of that name, of `length` bytes. False: there is none. */
 bool recall_task_parse(const char *name, size_t length, enum recall_task *task);
 
-/* The smallest spec.tokens that recall_record_init accepts for any task with one question. */
+/* What recall_record_init accepts as spec.tokens: room for one question of any task, or more. */
 #define RECALL_TOKENS_MIN 64
+#define RECALL_TOKENS_MAX (1 << 24)
 
 /**
  * Draws the record that `spec` describes. The caller owns it: recall_record_fini frees it.
- * False, with *record empty: out of memory, or spec.tokens lies below RECALL_TOKENS_MIN.
+ * False, with *record empty: out of memory, spec.tokens outside its bounds, or no question.
  */
 bool recall_record_init(struct recall_record *record, const struct recall_spec *spec);
 

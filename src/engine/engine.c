@@ -6,9 +6,12 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "base/pool.h"
+#include "kvswap/adapter_file.h"
 
 enum { DEFAULT_BATCH = 512, MAX_SESSIONS = 4096, MAX_BATCH = 65536, MAX_THREADS = 1024 };
 
@@ -127,12 +130,19 @@ static size_t lay_out(ashlar_engine *e, const struct plan *plan, const struct mo
     return total;
 }
 
+static struct attention_shape attention_shape(const struct plan *plan)
+{
+    const struct kv_config *kv = &plan->kv;
+    return (struct attention_shape){kv->n_head, kv->n_head_kv, kv->head_dim,   kv->type,
+                                    kv->max_items, kv->max_tokens, kv->n_ctx};
+}
+
 static size_t arena_bytes(const struct plan *plan, const struct model_params *p, int n_threads)
 {
+    struct attention_shape shape = attention_shape(plan);
     return lay_out(NULL, plan, p) +
            linear_bytes(plan->kv.kernels, n_threads, (int)plan->rows, plan->max_k) +
-           attention_bytes(plan->kv.kernels, n_threads, p->n_head, p->n_head_kv, p->head_dim,
-                           (int)plan->max_items, (int)plan->rows, plan->kv.n_ctx);
+           attention_bytes(plan->kv.kernels, n_threads, &shape);
 }
 
 static uint64_t session_bytes(const ashlar_options *o, const struct model_params *p)
@@ -147,12 +157,15 @@ static ashlar_status estimate(const struct model *model, ashlar_options *o,
                               ashlar_memory *out, char *why, size_t why_size, ashlar_error *err)
 {
     struct plan plan = make_plan(model, o, kernels);
+    ashlar_status status = kv_type(&o->kv, model->params.head_dim, &plan.kv.type, err);
+    if (status != ASHLAR_OK)
+        return status;
     out->weights_bytes = model->weights_bytes;
     out->activation_bytes =
         arena_bytes(&plan, &model->params, o->n_threads) + session_bytes(o, &model->params);
     uint64_t other = out->activation_bytes + (o->map_weights ? 0 : out->weights_bytes);
     plan.kv.options = &o->kv;
-    ashlar_status status = kv_choose(&plan.kv, &o->kv, other, policy, why, why_size, err);
+    status = kv_choose(&plan.kv, &o->kv, other, policy, why, why_size, err);
     if (status == ASHLAR_OK)
         status = (*policy)->estimate(&plan.kv, &out->kv_bytes, err);
     out->total_bytes = out->weights_bytes + out->kv_bytes + out->activation_bytes;
@@ -208,16 +221,36 @@ static ashlar_status open_sessions(ashlar_engine *e, ashlar_error *err)
     return ASHLAR_OK;
 }
 
+/* The adapter file: the one asked for, else the one beside the model. */
+static ashlar_status find_adapter(ashlar_engine *e, ashlar_error *err)
+{
+    const char *asked = e->options.kv.adapter, *model = gguf_path(e->model->gguf);
+    if (e->policy != &kv_policy_kvswap || (asked && strcmp(asked, "none") == 0))
+        return ASHLAR_OK;
+    e->adapter_path = asked ? strdup(asked) : adapter_file_beside(model);
+    if (!e->adapter_path)
+        return error_memory(err, strlen(asked ? asked : model), "a file name");
+    if (!asked && access(e->adapter_path, F_OK) != 0) {
+        free(e->adapter_path);
+        e->adapter_path = NULL;
+    }
+    return ASHLAR_OK;
+}
+
 static ashlar_status open_memory(ashlar_engine *e, ashlar_error *err)
 {
     const struct model_params *p = &e->model->params;
     struct plan plan = make_plan(e->model, &e->options, e->kernels);
+    ashlar_status status = kv_type(&e->options.kv, p->head_dim, &plan.kv.type, err);
+    if (status != ASHLAR_OK)
+        return status;
     plan.kv.log = &e->log;
     plan.kv.pool = e->pool;
     plan.kv.options = &e->options.kv;
     plan.kv.fingerprint = gguf_fingerprint(e->model->gguf);
     plan.kv.project = forward_project;
     plan.kv.project_user = e;
+    struct attention_shape shape = attention_shape(&plan);
     size_t bytes = arena_bytes(&plan, p, e->options.n_threads);
     if (!arena_init(&e->arena, bytes)) {
         error_memory(err, bytes, "activations");
@@ -226,11 +259,12 @@ static ashlar_status open_memory(ashlar_engine *e, ashlar_error *err)
     }
     lay_out(e, &plan, p);
     if (!linear_init(&e->linear, e->kernels, e->pool, (int)plan.rows, plan.max_k, &e->arena) ||
-        !attention_init(&e->attention, e->kernels, e->pool, p->n_head, p->n_head_kv, p->head_dim,
-                        TENSOR_F16, (int)plan.max_items, (int)plan.rows, plan.kv.n_ctx,
-                        &e->arena))
+        !attention_init(&e->attention, e->kernels, e->pool, &shape, &e->arena))
         return error_memory(err, bytes, "activations");
-    ashlar_status status = e->policy->open(&plan.kv, &e->kv, err);
+    status = find_adapter(e, err);
+    plan.kv.adapter = e->adapter_path;
+    if (status == ASHLAR_OK)
+        status = e->policy->open(&plan.kv, &e->kv, err);
     return status == ASHLAR_OK ? open_sessions(e, err) : status;
 }
 
@@ -333,6 +367,8 @@ void ashlar_engine_close(ashlar_engine *e)
     free(e->length_before);
     if (e->kv)
         e->policy->close(e->kv);
+    calibration_free(e->calibration);
+    free(e->adapter_path);
     arena_fini(&e->arena);
     pool_free(e->pool);
     rope_fini(&e->rope);
@@ -349,6 +385,12 @@ const ashlar_model_info *ashlar_engine_info(const ashlar_engine *e)
 void ashlar_engine_kv_stats(const ashlar_engine *e, ashlar_kv_stats *out)
 {
     e->policy->stats(e->kv, out);
+    out->attention_seconds = e->attention_seconds;
+}
+
+bool ashlar_engine_kv_recall(const ashlar_engine *e, int layer, ashlar_kv_recall *out)
+{
+    return layer >= 0 && layer < e->info.n_layer && e->policy->recall && e->policy->recall(e->kv, layer, out);
 }
 
 void ashlar_engine_cancel(ashlar_engine *e)

@@ -20,6 +20,7 @@
 #include "engine/rope.h"
 #include "kernels/attention.h"
 #include "kernels/linear.h"
+#include "kvswap/calibrate.h"
 #include "kvswap/kv.h"
 #include "model/chat.h"
 #include "model/model.h"
@@ -85,6 +86,9 @@ struct ashlar_engine {
     struct pass pass;
     struct ashlar_session *sessions; /* (n_sessions) */
     int *length_before;              /* (n_sessions) scratch of ashlar_batch_eval */
+    double attention_seconds;        /* since open */
+    struct calibration *calibration; /* gathers keys; NULL: nobody asked */
+    char *adapter_path;              /* of the KV policy; NULL: none */
     atomic_int cancel;
 };
 
@@ -97,6 +101,9 @@ ashlar_status forward_pass(ashlar_engine *e, ashlar_error *err);
 /** kv_config.project: queries of `layer` from rows of x. `engine` is the ashlar_engine. */
 void forward_project(void *engine, int layer, const float *x, size_t x_stride, const int *rows,
                      int n_rows, float *q);
+
+/** The element type that `o` names. Errors: USAGE (unknown, or head_dim is not whole blocks of it). */
+ashlar_status kv_type(const ashlar_kv_options *o, int head_dim, enum tensor_type *type, ashlar_error *err);
 
 /**
  * Choose the KV policy for `o` and resolve its budget and folder; `other_bytes` is what weights and

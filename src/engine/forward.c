@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "base/os.h"
+
 enum { ROW_CHUNK = 8 };
 
 /* What the row-wise steps need: set once per step, read by all threads. */
@@ -164,7 +166,19 @@ static void attend(ashlar_engine *e, int layer, int window, ashlar_error *err)
             .window_keys = view->n_keys,
         };
     }
+    double start = os_time_seconds();
     attention_run(&e->attention, p->attention_items, n);
+    e->attention_seconds += os_time_seconds() - start;
+}
+
+/* Let the policy compare its choice of keys with the queries of single tokens. */
+static void meter(ashlar_engine *e, int layer, ashlar_error *err)
+{
+    const struct pass *p = &e->pass;
+    for (int i = 0; i < p->n_items && e->policy->meter; i++)
+        if (p->items[i].n_rows == 1 && p->kv_items[i].status == ASHLAR_OK)
+            e->policy->meter(e->kv, layer, i, row(e->act.q, p->items[i].first_row,
+                                                  e->info.n_head * e->info.head_dim), err);
 }
 
 /* A prediction's rows: which row of the pass each came from, for its angles. */
@@ -238,12 +252,15 @@ static void run_layer(ashlar_engine *e, int index, ashlar_error *err)
     };
     linear_run(&e->linear, e->pass.n_rows, a->normed, n_embd, jobs, last ? 2 : 3);
     run_rows(&step, store_key_rows);
+    if (e->calibration)
+        calibration_add(e->calibration, index, e->pass.n_rows, a->k);
     if (last) {
         keep_wanted_rows(e);
         linear_run(&e->linear, e->pass.n_rows, a->normed, n_embd, &jobs[2], 1);
     }
     run_rows(&step, rotate_query_rows);
 
+    meter(e, index, err);
     int n_windows = e->policy->windows(e->kv, index);
     for (int i = 0; i < n_windows; i++)
         attend(e, index, i, err);

@@ -27,8 +27,20 @@ static ashlar_status check_options(const ashlar_kv_options *o, ashlar_error *err
     if (!(o->mass >= 0.0f && o->mass <= 1.0f))
         return error_set(err, ASHLAR_USAGE, "selected mass %g is not between 0 and 1", o->mass);
     if (o->group_tokens < 0 || o->select_tokens < 0 || o->reuse_tokens < 0 || o->recent_tokens < 0 ||
-        o->sigma < 0 || o->recent_tokens > 65536 || o->sigma > 1024)
+        o->sigma < 0 || o->check_every < 0 || o->recent_tokens > 65536 || o->sigma > 1024)
         return error_set(err, ASHLAR_USAGE, "KV settings: a size is negative or absurd");
+    return ASHLAR_OK;
+}
+
+ashlar_status kv_type(const ashlar_kv_options *o, int head_dim, enum tensor_type *type, ashlar_error *err)
+{
+    int number = o->type ? tensor_type_from_name(o->type) : TENSOR_F16;
+    if (number != TENSOR_F16 && number != TENSOR_Q8_0 && number != TENSOR_Q4_0)
+        return error_set(err, ASHLAR_USAGE, "KV type %s: not f16, q8_0 or q4_0", o->type);
+    *type = (enum tensor_type)number;
+    if (tensor_row_bytes(*type, head_dim) == 0)
+        return error_set(err, ASHLAR_USAGE, "KV type %s: needs heads of whole blocks of 32, this model's have %d",
+                         o->type, head_dim);
     return ASHLAR_OK;
 }
 
@@ -57,9 +69,13 @@ static ashlar_status refuse_full(uint64_t full, uint64_t budget, ashlar_error *e
 ashlar_status kv_choose(const struct kv_config *config, ashlar_kv_options *o, uint64_t other_bytes,
                         const struct kv_policy **out, char *why, size_t why_size, ashlar_error *err)
 {
-    uint64_t full;
+    uint64_t full, reference;
     char full_text[16], limit_text[16];
+    struct kv_config in_f16 = *config;
+    in_f16.type = TENSOR_F16;
     ashlar_status status = check_options(o, err);
+    if (status == ASHLAR_OK)
+        status = kv_policy_full.estimate(&in_f16, &reference, err);
     if (status == ASHLAR_OK)
         status = kv_policy_full.estimate(config, &full, err);
     if (status != ASHLAR_OK)
@@ -67,7 +83,7 @@ ashlar_status kv_choose(const struct kv_config *config, ashlar_kv_options *o, ui
     if (!o->folder)
         o->folder = default_folder();
     if (o->budget_fraction > 0.0)
-        o->budget_bytes = (uint64_t)(o->budget_fraction * (double)full);
+        o->budget_bytes = (uint64_t)(o->budget_fraction * (double)reference);
     uint64_t free_bytes = os_available_bytes();
     uint64_t left = free_bytes > other_bytes ? free_bytes - other_bytes : 0;
     uint64_t limit = o->budget_bytes ? o->budget_bytes : free_bytes ? left : UINT64_MAX;

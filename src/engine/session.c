@@ -205,10 +205,13 @@ ashlar_status ashlar_batch_eval(ashlar_engine *e, ashlar_batch_item *items, size
 
     while (gather_pass(e, items, n_items, length_before) > 0) {
         int n_rows = e->pass.n_rows;
+        ashlar_error error = {0};
         if (prefill && !log_progress(&e->log, "prefill", done, total))
-            status = error_set(err, ASHLAR_CANCELLED, "cancelled");
+            status = error_set(&error, ASHLAR_CANCELLED, "cancelled");
         else
-            status = forward_pass(e, err);
+            status = forward_pass(e, &error);
+        if (err && (status != ASHLAR_OK || (refused == ASHLAR_OK && error.status != ASHLAR_OK)))
+            *err = error; /* of several refused items, the first is described */
         if (status != ASHLAR_OK) {
             mark_unfinished(items, n_items, length_before, status);
             return status;

@@ -24,16 +24,18 @@ enum {
     TILE = 1024,    /* bytes */
     LANES = 16,     /* query rows in a tile */
     PAIR = 32,      /* query rows that pass together */
-    KEYS = 128,     /* keys of a block, a multiple of ATTN_BLOCK */
+    KEYS = ATTN_RESUME, /* keys of a block, a multiple of ATTN_BLOCK */
     STEP = 32,      /* what a product sums over: dims, then keys */
     MIN_ROWS = 24,  /* fewer query rows are left to the vector kernel */
 };
 
 #define NOTHING (-1e30f) /* score of a key that a row may not see */
+#define LOG2_E 1.44269504f /* scores are taken times this: the exponentials are powers of two */
+#define LN_2 0.69314718f
 
 /* 32 query rows. */
 struct rows {
-    float max[PAIR], sum[PAIR]; /* of the scores, in powers of two */
+    float max[PAIR], sum[PAIR]; /* of the scores, in powers of two, rounded up */
     int32_t seen[PAIR];         /* keys that a row may see */
 };
 
@@ -90,12 +92,32 @@ static void pack_query_tile(const float *const row[LANES], int dim, float scale,
     }
 }
 
+/* Row-major results to (pair, dim, 32 rows). */
+static void load_results(const struct attn_args *a, float *acc)
+{
+    size_t dim = (size_t)a->head_dim;
+    int n_rows = a->n_q * a->n_group;
+    for (int first = 0; first < n_rows; first += LANES) {
+        float *to = acc + (size_t)(first / PAIR) * dim * PAIR + first % PAIR;
+        for (size_t j = 0; j < dim; j += 16) {
+            __m512i v[16];
+            UNROLL for (int i = 0; i < 16; i++)
+                v[i] = first + i < n_rows
+                           ? _mm512_loadu_si512(a->acc + (size_t)(first + i) * dim + j)
+                           : _mm512_setzero_si512();
+            avx512_transpose(v);
+            UNROLL for (size_t i = 0; i < 16; i++)
+                _mm512_store_si512(to + (j + i) * PAIR, v[i]);
+        }
+    }
+}
+
 /* Queries of each pair: for each 32 dims two high tiles, two low ones. */
 static void setup(const struct attn_args *a, unsigned char *scratch, const struct layout *l)
 {
     struct rows *all = (struct rows *)(void *)scratch;
     uint8_t *to = scratch + l->q;
-    float scale = a->scale * 1.44269504f; /* log2 e: the exponentials are powers of two */
+    float scale = a->scale * LOG2_E;
     int n_rows = a->n_q * a->n_group;
     for (int first = 0; first < n_rows; first += PAIR, all++) {
         const float *row[PAIR];
@@ -104,8 +126,9 @@ static void setup(const struct attn_args *a, unsigned char *scratch, const struc
             row[i] = r >= n_rows ? NULL
                                  : a->q + (size_t)token * a->q_stride +
                                        (size_t)(r % a->n_group) * (size_t)a->head_dim;
-            all->max[i] = NOTHING;
-            all->sum[i] = 0;
+            bool earlier = a->resume && r < n_rows && a->sum[r] > 0;
+            all->max[i] = earlier ? rintf(a->max[r] * LOG2_E) : NOTHING;
+            all->sum[i] = earlier ? a->sum[r] : 0;
             all->seen[i] = a->n_visible + (r < n_rows ? token : a->n_q - 1);
         }
         for (int dim = 0; dim < a->head_dim; dim += STEP, to += 4 * TILE)
@@ -114,6 +137,8 @@ static void setup(const struct attn_args *a, unsigned char *scratch, const struc
                                 to + (2 + half) * TILE);
     }
     memset(scratch + l->acc, 0, l->end - l->acc);
+    if (a->resume)
+        load_results(a, (float *)(void *)(scratch + l->acc));
 }
 
 /* Where the keys of a block lie; beyond the last one, NULL. */
@@ -252,7 +277,9 @@ static __m512 weigh(int padded, const float *scores, float *max, float *sum, uin
         most = _mm512_max_ps(most, _mm512_load_ps(scores + key * PAIR));
         other = _mm512_max_ps(other, _mm512_load_ps(scores + (key + 1) * PAIR));
     }
-    most = _mm512_max_ps(most, other);
+    /* Whole numbers, so that they come back unchanged from natural logarithms, and shrinking is
+     * exact. */
+    most = _mm512_roundscale_ps(_mm512_max_ps(most, other), _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
     /* A row that has seen nothing yet: far above NOTHING, so that its weights become 0. */
     __m512 base = _mm512_max_ps(most, _mm512_set1_ps(NOTHING / 10));
     __m512 even = _mm512_setzero_ps(), odd = even;
@@ -343,7 +370,7 @@ static void store_results(const struct attn_args *a, const unsigned char *scratc
         int n = n_rows - first < LANES ? n_rows - first : LANES;
         for (int i = 0; i < n; i++) {
             float max = rows->max[first % PAIR + i];
-            a->max[first + i] = max > NOTHING ? max * 0.69314718f : -INFINITY;
+            a->max[first + i] = max > NOTHING ? max * LN_2 : -INFINITY;
             a->sum[first + i] = rows->sum[first % PAIR + i];
         }
         for (size_t j = 0; j < dim; j += 16) {

@@ -1,10 +1,11 @@
 /*
  * attention.c: cuts a layer's attention into units for the pool and merges partial results.
  *
- * Keys are attended in ranges of a fixed number, each leaving (maximum, sum, weighted values) per row.
- * Prefill: a unit is one KV head x up to ATTN_MAX_Q query tokens; it folds its ranges into the rows
- * of `out` in key order. Decode (at most SPLIT_MAX_Q query tokens): a unit is one range, so that one
- * sequence keeps several threads busy, and a second step merges the ranges in key order. The cut
+ * Attending to some keys leaves (maximum, sum, weighted values) per row. Prefill: a unit is one KV
+ * head x up to ATTN_MAX_Q query tokens x all keys; between the windows that the keys come in, `out`
+ * and `running` hold its state. Decode (at most SPLIT_MAX_Q query tokens): a unit is one range of
+ * keys, so that one sequence keeps several threads busy, and a second step merges the ranges in key
+ * order. The cut
  * depends on the item's shape only: not on the number of threads, nor on the windows that the keys
  * come in, and neither does the result.
  */
@@ -33,7 +34,7 @@ static int divide_up(int a, int b)
 int attention_range_keys(int n_keys)
 {
     int per_range = divide_up(n_keys, RANGES_MAX);
-    return per_range <= RANGE_KEYS ? RANGE_KEYS : divide_up(per_range, ATTN_BLOCK) * ATTN_BLOCK;
+    return per_range <= RANGE_KEYS ? RANGE_KEYS : divide_up(per_range, ATTN_RESUME) * ATTN_RESUME;
 }
 
 /* Key ranges of an item: 1 when each unit sees all its keys. */
@@ -47,17 +48,24 @@ static size_t round_up64(size_t n)
     return (n + 63) / 64 * 64;
 }
 
-/* Per thread: the kernel's scratch, then one unit's maxima, sums and accumulators. */
-static size_t kernel_scratch(const struct kernels *kernels, int head_dim, int n_group,
-                             int max_tokens)
+/* The kernel's scratch for any number of query tokens. */
+static size_t kernel_scratch(const struct kernels *kernels, const struct attention_shape *shape)
 {
-    int most_q = min_int(max_tokens, ATTN_MAX_Q);
+    int most_q = min_int(shape->max_tokens, ATTN_MAX_Q);
     size_t most = 0;
     for (int n_q = 1; n_q <= most_q; n_q++) {
-        size_t need = kernels->attn_scratch_bytes(head_dim, n_group, n_q);
+        size_t need =
+            kernels->attn_scratch_bytes(shape->head_dim, shape->n_head / shape->n_head_kv, n_q);
         most = need > most ? need : most;
     }
     return round_up64(most);
+}
+
+/* One range's keys and values in F16; none when they are F16 already. */
+static size_t converted_bytes(const struct attention_shape *shape)
+{
+    size_t keys = shape->type == TENSOR_F16 ? 0 : (size_t)attention_range_keys(shape->max_keys);
+    return round_up64(2 * keys * (size_t)shape->head_dim * sizeof(uint16_t));
 }
 
 static size_t unit_floats(int n_q, int n_group, int head_dim)
@@ -65,55 +73,44 @@ static size_t unit_floats(int n_q, int n_group, int head_dim)
     return (size_t)n_q * (size_t)n_group * (size_t)(head_dim + 2);
 }
 
-static size_t thread_scratch(const struct kernels *kernels, int n_group, int head_dim,
-                             int max_tokens)
+/* Per thread: kernel's scratch, converted range, one unit's results. */
+static size_t thread_scratch(const struct kernels *kernels, const struct attention_shape *shape)
 {
-    int most_q = min_int(max_tokens, ATTN_MAX_Q);
-    return kernel_scratch(kernels, head_dim, n_group, max_tokens) +
-           round_up64(unit_floats(most_q, n_group, head_dim) * sizeof(float));
+    int most_q = min_int(shape->max_tokens, ATTN_MAX_Q);
+    size_t results = unit_floats(most_q, shape->n_head / shape->n_head_kv, shape->head_dim);
+    return kernel_scratch(kernels, shape) + converted_bytes(shape) + round_up64(results * sizeof(float));
 }
 
-static size_t partial_floats(int n_head, int head_dim, int max_items, int max_tokens, int max_keys)
+static size_t partials_bytes(const struct attention_shape *shape)
 {
-    int64_t tokens = (int64_t)max_items * SPLIT_MAX_Q;
-    int split_tokens = tokens < max_tokens ? (int)tokens : max_tokens;
-    int ranges = min_int(divide_up(max_keys, RANGE_KEYS), RANGES_MAX);
-    return unit_floats(split_tokens, n_head, head_dim) * (size_t)ranges;
+    int64_t tokens = (int64_t)shape->max_items * SPLIT_MAX_Q;
+    int split_tokens = tokens < shape->max_tokens ? (int)tokens : shape->max_tokens;
+    int ranges = min_int(divide_up(shape->max_keys, RANGE_KEYS), RANGES_MAX);
+    return unit_floats(split_tokens, shape->n_head, shape->head_dim) * (size_t)ranges * sizeof(float);
 }
 
-static size_t running_floats(int n_head, int max_tokens)
+static size_t running_bytes(const struct attention_shape *shape)
 {
-    return 2 * (size_t)max_tokens * (size_t)n_head;
+    return 2 * (size_t)shape->max_tokens * (size_t)shape->n_head * sizeof(float);
 }
 
-size_t attention_bytes(const struct kernels *kernels, int n_threads, int n_head, int n_head_kv,
-                       int head_dim, int max_items, int max_tokens, int max_keys)
+size_t attention_bytes(const struct kernels *kernels, int n_threads,
+                       const struct attention_shape *shape)
 {
-    size_t scratch = thread_scratch(kernels, n_head / n_head_kv, head_dim, max_tokens);
-    size_t partials = partial_floats(n_head, head_dim, max_items, max_tokens, max_keys);
-    return arena_piece(scratch * (size_t)n_threads) + arena_piece(partials * sizeof(float)) +
-           arena_piece(running_floats(n_head, max_tokens) * sizeof(float));
+    return arena_piece(thread_scratch(kernels, shape) * (size_t)n_threads) +
+           arena_piece(partials_bytes(shape)) + arena_piece(running_bytes(shape));
 }
 
 bool attention_init(struct attention *a, const struct kernels *kernels, struct pool *pool,
-                    int n_head, int n_head_kv, int head_dim, enum tensor_type type, int max_items,
-                    int max_tokens, int max_keys, struct arena *arena)
+                    const struct attention_shape *shape, struct arena *arena)
 {
-    *a = (struct attention){.kernels = kernels,
-                            .pool = pool,
-                            .n_head = n_head,
-                            .n_head_kv = n_head_kv,
-                            .head_dim = head_dim,
-                            .type = type,
-                            .max_items = max_items,
-                            .max_tokens = max_tokens,
-                            .max_keys = max_keys};
-    a->kernel_bytes = kernel_scratch(kernels, head_dim, n_head / n_head_kv, max_tokens);
-    a->scratch_bytes = thread_scratch(kernels, n_head / n_head_kv, head_dim, max_tokens);
-    a->partials_floats = partial_floats(n_head, head_dim, max_items, max_tokens, max_keys);
+    *a = (struct attention){.kernels = kernels, .pool = pool, .shape = *shape};
+    a->kernel_bytes = kernel_scratch(kernels, shape);
+    a->converted_bytes = converted_bytes(shape);
+    a->scratch_bytes = thread_scratch(kernels, shape);
     a->scratch = arena_take(arena, a->scratch_bytes * (size_t)pool_threads(pool));
-    a->partials = arena_take(arena, a->partials_floats * sizeof(float));
-    a->running = arena_take(arena, running_floats(n_head, max_tokens) * sizeof(float));
+    a->partials = arena_take(arena, partials_bytes(shape));
+    a->running = arena_take(arena, running_bytes(shape));
     return a->scratch && a->partials && a->running;
 }
 
@@ -144,12 +141,12 @@ static int cut_count(const struct attention_item *item)
 static struct unit find_unit(const struct work *work, int chunk)
 {
     const struct attention_item *item = work->items;
-    int n_head_kv = work->a->n_head_kv;
+    int n_head_kv = work->a->shape.n_head_kv;
     size_t partials = 0, first_row = 0;
     for (int n; chunk >= (n = cut_count(item) * n_head_kv); item++) {
         int ranges = range_count(item->n_q, item->n_keys);
         if (ranges > 1)
-            partials += unit_floats(item->n_q, work->a->n_head, work->a->head_dim) * (size_t)ranges;
+            partials += unit_floats(item->n_q, work->a->shape.n_head, work->a->shape.head_dim) * (size_t)ranges;
         chunk -= n;
         first_row += (size_t)item->n_q;
     }
@@ -170,8 +167,8 @@ static struct unit find_unit(const struct work *work, int chunk)
 /* A unit's maxima, then sums, then accumulators, at `at`. */
 static float *unit_partials(const struct work *work, const struct unit *unit, int range)
 {
-    size_t floats = unit_floats(unit->n_q, work->n_group, work->a->head_dim);
-    size_t index = (size_t)range * (size_t)work->a->n_head_kv + (size_t)unit->head;
+    size_t floats = unit_floats(unit->n_q, work->n_group, work->a->shape.head_dim);
+    size_t index = (size_t)range * (size_t)work->a->shape.n_head_kv + (size_t)unit->head;
     return work->a->partials + unit->partials + index * floats;
 }
 
@@ -179,7 +176,7 @@ static float *out_row(const struct work *work, const struct unit *unit, int toke
 {
     size_t head = (size_t)unit->head * (size_t)work->n_group + (size_t)group;
     return unit->item->out + (size_t)(unit->first_q + token) * unit->item->out_stride +
-           head * (size_t)work->a->head_dim;
+           head * (size_t)work->a->shape.head_dim;
 }
 
 /* Running maximum and sum of a row that folds ranges. */
@@ -187,7 +184,7 @@ static float *running_row(const struct work *work, const struct unit *unit, int 
 {
     size_t row = unit->first_row + (size_t)unit->first_q + (size_t)token;
     size_t head = (size_t)unit->head * (size_t)work->n_group + (size_t)group;
-    return work->a->running + 2 * (row * (size_t)work->a->n_head + head);
+    return work->a->running + 2 * (row * (size_t)work->a->shape.n_head + head);
 }
 
 static bool last_window(const struct attention_item *item)
@@ -195,67 +192,61 @@ static bool last_window(const struct attention_item *item)
     return item->first_key + item->window_keys == item->n_keys;
 }
 
-/* Fold one range's results of a row into its running state; the row of `out` is the accumulator. */
-static void fold_row(int head_dim, float max, float sum, const float *acc, float *running, float *out)
+/* What a unit knows after a window: maxima and sums in `running`, accumulators in `out`. */
+static void save_rows(const struct work *work, const struct unit *unit, const struct attn_args *args)
 {
-    if (sum <= 0.0f)
-        return; /* saw no key */
-    float most = fmaxf(running[0], max), keep = expf(running[0] - most), scale = expf(max - most);
-    running[0] = most;
-    running[1] = running[1] * keep + sum * scale;
-    for (int j = 0; j < head_dim; j++)
-        out[j] = out[j] * keep + acc[j] * scale;
-}
-
-static void fold_range(const struct work *work, const struct unit *unit, const struct attn_args *args)
-{
-    int head_dim = work->a->head_dim;
-    for (int i = 0; i < unit->n_q * work->n_group; i++) {
-        int token = i / work->n_group, group = i % work->n_group;
-        fold_row(head_dim, args->max[i], args->sum[i], args->acc + (size_t)i * (size_t)head_dim,
-                 running_row(work, unit, token, group), out_row(work, unit, token, group));
-    }
-}
-
-static void start_rows(const struct work *work, const struct unit *unit)
-{
+    size_t dim = (size_t)work->a->shape.head_dim;
     for (int i = 0; i < unit->n_q * work->n_group; i++) {
         float *running = running_row(work, unit, i / work->n_group, i % work->n_group);
-        running[0] = -INFINITY;
-        running[1] = 0.0f;
-        memset(out_row(work, unit, i / work->n_group, i % work->n_group), 0,
-               (size_t)work->a->head_dim * sizeof(float));
+        running[0] = args->max[i];
+        running[1] = args->sum[i];
+        memcpy(out_row(work, unit, i / work->n_group, i % work->n_group),
+               args->acc + (size_t)i * dim, dim * sizeof(float));
     }
 }
 
-static void finish_rows(const struct work *work, const struct unit *unit)
+static void load_rows(const struct work *work, const struct unit *unit, const struct attn_args *args)
 {
+    size_t dim = (size_t)work->a->shape.head_dim;
+    for (int i = 0; i < unit->n_q * work->n_group; i++) {
+        const float *running = running_row(work, unit, i / work->n_group, i % work->n_group);
+        args->max[i] = running[0];
+        args->sum[i] = running[1];
+        memcpy(args->acc + (size_t)i * dim,
+               out_row(work, unit, i / work->n_group, i % work->n_group), dim * sizeof(float));
+    }
+}
+
+static void finish_rows(const struct work *work, const struct unit *unit,
+                        const struct attn_args *args)
+{
+    int dim = work->a->shape.head_dim;
     for (int i = 0; i < unit->n_q * work->n_group; i++) {
         float *out = out_row(work, unit, i / work->n_group, i % work->n_group);
-        float factor = 1.0f / running_row(work, unit, i / work->n_group, i % work->n_group)[1];
-        for (int j = 0; j < work->a->head_dim; j++)
-            out[j] *= factor;
+        const float *acc = args->acc + (size_t)i * (size_t)dim;
+        float factor = 1.0f / args->sum[i];
+        for (int j = 0; j < dim; j++)
+            out[j] = acc[j] * factor;
     }
 }
 
-/* The kernel's arguments for one range of a unit; results go to `results`. */
-static struct attn_args range_args(const struct work *work, const struct unit *unit, int range,
-                                   float *results, void *scratch)
+/* The kernel's arguments for keys [begin, end) of a unit, less what is not in this window or not
+ * seen; results go to `results`. */
+static struct attn_args unit_args(const struct work *work, const struct unit *unit, int begin,
+                                  int end, float *results, void *scratch)
 {
     const struct attention *a = work->a;
     const struct attention_item *item = unit->item;
     size_t rows = (size_t)unit->n_q * (size_t)work->n_group;
     int n_visible = item->n_keys - item->n_q + 1 + unit->first_q;
-    int per_range = attention_range_keys(item->n_keys), begin = range * per_range;
-    int end = min_int(min_int(begin + per_range, item->first_key + item->window_keys),
-                      n_visible + unit->n_q - 1);
+    end = min_int(min_int(end, item->first_key + item->window_keys), n_visible + unit->n_q - 1);
     return (struct attn_args){
-        .type = a->type,
-        .head_dim = a->head_dim,
+        .type = TENSOR_F16,
+        .head_dim = a->shape.head_dim,
         .n_group = work->n_group,
         .n_q = unit->n_q,
         .q = item->q + (size_t)unit->first_q * item->q_stride +
-             (size_t)unit->head * (size_t)work->n_group * (size_t)a->head_dim,
+             (size_t)unit->head * (size_t)work->n_group * (size_t)a->shape.head_dim,
         .q_stride = item->q_stride,
         .scale = work->scale,
         .spans = item->spans + (size_t)unit->head * (size_t)item->n_spans,
@@ -270,23 +261,79 @@ static struct attn_args range_args(const struct work *work, const struct unit *u
     };
 }
 
-/* Prefill: fold the window's ranges that the unit's queries can see. */
-static void fold_window(const struct work *work, const struct unit *unit, unsigned char *scratch)
+/* Where key `key` of the spans is: its span, and its row in it. */
+static const struct kv_span *find_key(const struct kv_span *span, int *key)
+{
+    for (; *key >= span->n; span++)
+        *key -= span->n;
+    return span;
+}
+
+/* Rows of a run of one span to F16. */
+static void convert_rows(const struct attention *a, const void *rows, int n, uint16_t *out)
+{
+    float row[512]; /* the longest head (model_params.c) */
+    int dim = a->shape.head_dim;
+    size_t row_bytes = tensor_row_bytes(a->shape.type, dim);
+    for (int i = 0; i < n; i++, out += dim) {
+        a->kernels->dequantize(a->shape.type, dim, (const char *)rows + (size_t)i * row_bytes, row);
+        a->kernels->to_f16(dim, row, out);
+    }
+}
+
+/* The keys of the arguments' range as one span in F16, in scratch; the arguments then refer to it. */
+static void convert_range(const struct attention *a, struct attn_args *args, struct kv_span *converted,
+                          unsigned char *scratch)
+{
+    int n = args->key_end - args->key_begin, key = args->key_begin;
+    size_t dim = (size_t)a->shape.head_dim, row_bytes = tensor_row_bytes(a->shape.type, (int)dim);
+    uint16_t *k = (uint16_t *)(void *)(scratch + a->kernel_bytes), *v = k + (size_t)n * dim;
+    *converted = (struct kv_span){k, v, n};
+    const struct kv_span *span = find_key(args->spans, &key);
+    for (int done = 0; done < n; span++, key = 0) {
+        int run = min_int(span->n - key, n - done);
+        size_t from = (size_t)key * row_bytes;
+        convert_rows(a, (const char *)span->k + from, run, k + (size_t)done * dim);
+        convert_rows(a, (const char *)span->v + from, run, v + (size_t)done * dim);
+        done += run;
+    }
+    args->n_visible -= args->key_begin;
+    args->key_begin = 0;
+    args->key_end = n;
+    args->spans = converted;
+    args->n_spans = 1;
+}
+
+static void attend_range(const struct attention *a, struct attn_args *args, unsigned char *scratch)
+{
+    struct kv_span converted;
+    if (a->shape.type != TENSOR_F16)
+        convert_range(a, args, &converted, scratch);
+    a->kernels->attend(args);
+}
+
+/* Prefill: take the window's keys into the rows. */
+static void take_window(const struct work *work, const struct unit *unit, unsigned char *scratch)
 {
     const struct attention_item *item = unit->item;
-    int per_range = attention_range_keys(item->n_keys);
-    float *results = (float *)(void *)(scratch + work->a->kernel_bytes);
-    if (item->first_key == 0)
-        start_rows(work, unit);
-    for (int range = item->first_key / per_range;; range++) {
-        struct attn_args args = range_args(work, unit, range, results, scratch);
+    bool converts = work->a->shape.type != TENSOR_F16;
+    int window_end = item->first_key + item->window_keys;
+    int per_call = converts ? attention_range_keys(item->n_keys) : item->window_keys;
+    float *results = (float *)(void *)(scratch + work->a->kernel_bytes + work->a->converted_bytes);
+    struct attn_args args = unit_args(work, unit, 0, 0, results, scratch);
+    if (item->first_key > 0)
+        load_rows(work, unit, &args);
+    for (int begin = item->first_key; begin < window_end; begin += per_call) {
+        args = unit_args(work, unit, begin, begin + per_call, results, scratch);
+        args.resume = begin > 0;
         if (args.key_begin >= args.key_end)
             break;
-        work->a->kernels->attend(&args);
-        fold_range(work, unit, &args);
+        attend_range(work->a, &args, scratch);
     }
     if (last_window(item))
-        finish_rows(work, unit);
+        finish_rows(work, unit, &args);
+    else
+        save_rows(work, unit, &args);
 }
 
 static void attend_chunk(void *context, int chunk, int n_chunks, int thread)
@@ -298,19 +345,20 @@ static void attend_chunk(void *context, int chunk, int n_chunks, int thread)
     if (unit.item->window_keys == 0)
         return;
     if (unit.n_ranges == 1) {
-        fold_window(work, &unit, scratch);
+        take_window(work, &unit, scratch);
         return;
     }
-    struct attn_args args = range_args(work, &unit, unit.range,
-                                       unit_partials(work, &unit, unit.range), scratch);
+    int per_range = attention_range_keys(unit.item->n_keys), begin = unit.range * per_range;
+    struct attn_args args = unit_args(work, &unit, begin, begin + per_range,
+                                      unit_partials(work, &unit, unit.range), scratch);
     if (args.key_begin >= 0 && args.key_begin < args.key_end) /* in this window */
-        work->a->kernels->attend(&args);
+        attend_range(work->a, &args, scratch);
 }
 
 /* Merge one (query token, head) of all ranges, in key order, into its row of out. */
 static void merge_row(const struct work *work, const struct unit *unit, int row)
 {
-    int head_dim = work->a->head_dim;
+    int head_dim = work->a->shape.head_dim;
     size_t rows = (size_t)unit->n_q * (size_t)work->n_group;
     float *out = out_row(work, unit, row / work->n_group, row % work->n_group);
     float most = -INFINITY, sum = 0.0f;
@@ -337,12 +385,12 @@ static void merge_chunk(void *context, int chunk, int n_chunks, int thread)
     const struct work *work = context;
     (void)n_chunks;
     (void)thread;
-    int head = chunk % work->a->n_head_kv, first = 0;
-    const struct attention_item *item = work->items + chunk / work->a->n_head_kv;
+    int head = chunk % work->a->shape.n_head_kv, first = 0;
+    const struct attention_item *item = work->items + chunk / work->a->shape.n_head_kv;
     if (range_count(item->n_q, item->n_keys) == 1 || item->window_keys == 0 || !last_window(item))
         return;
     for (const struct attention_item *i = work->items; i < item; i++)
-        first += cut_count(i) * work->a->n_head_kv;
+        first += cut_count(i) * work->a->shape.n_head_kv;
     struct unit unit = find_unit(work, first + head);
     for (int row = 0; row < unit.n_q * work->n_group; row++)
         merge_row(work, &unit, row);
@@ -353,19 +401,19 @@ void attention_run(struct attention *a, const struct attention_item *items, int 
     struct work work = {.a = a,
                         .items = items,
                         .n_items = n_items,
-                        .n_group = a->n_head / a->n_head_kv,
-                        .scale = 1.0f / sqrtf((float)a->head_dim)};
+                        .n_group = a->shape.n_head / a->shape.n_head_kv,
+                        .scale = 1.0f / sqrtf((float)a->shape.head_dim)};
     int n_chunks = 0, n_tokens = 0;
     bool merge = false;
     for (int i = 0; i < n_items; i++) {
-        assert(items[i].n_q <= items[i].n_keys && items[i].n_keys <= a->max_keys);
-        n_chunks += cut_count(&items[i]) * a->n_head_kv;
+        assert(items[i].n_q <= items[i].n_keys && items[i].n_keys <= a->shape.max_keys);
+        n_chunks += cut_count(&items[i]) * a->shape.n_head_kv;
         n_tokens += items[i].n_q;
         merge |= range_count(items[i].n_q, items[i].n_keys) > 1 && last_window(&items[i]);
     }
-    assert(n_items <= a->max_items && n_tokens <= a->max_tokens);
+    assert(n_items <= a->shape.max_items && n_tokens <= a->shape.max_tokens);
     (void)n_tokens;
     pool_run(a->pool, n_chunks, attend_chunk, &work);
     if (merge)
-        pool_run(a->pool, n_items * a->n_head_kv, merge_chunk, &work);
+        pool_run(a->pool, n_items * a->shape.n_head_kv, merge_chunk, &work);
 }

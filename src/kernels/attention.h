@@ -23,17 +23,22 @@ struct attention_item {
     int first_key, window_keys;  /* the part of them in these spans; no keys: the item waits */
 };
 
+/** What an engine's attention has to be ready for. */
+struct attention_shape {
+    int n_head, n_head_kv, head_dim;
+    enum tensor_type type; /* of keys and values; other than F16 is converted range by range */
+    int max_items, max_tokens, max_keys;
+};
+
 struct attention {
     const struct kernels *kernels;
     struct pool *pool;
-    int n_head, n_head_kv, head_dim;
-    enum tensor_type type;
-    int max_items, max_tokens, max_keys;
+    struct attention_shape shape;
     unsigned char *scratch;  /* (threads) */
     size_t scratch_bytes;    /* per thread */
-    size_t kernel_bytes;     /* the kernel's share of it; a unit's results follow */
+    size_t kernel_bytes;     /* the kernel's share of it; converted keys, then a unit's results follow */
+    size_t converted_bytes;
     float *partials;
-    size_t partials_floats;
     float *running;          /* (max_tokens, n_head, 2) maximum and sum of rows that fold ranges */
 };
 
@@ -43,11 +48,11 @@ struct attention {
  */
 int attention_range_keys(int n_keys);
 
-size_t attention_bytes(const struct kernels *kernels, int n_threads, int n_head, int n_head_kv,
-                       int head_dim, int max_items, int max_tokens, int max_keys);
+/** Bytes that attention_init takes from the arena. */
+size_t attention_bytes(const struct kernels *kernels, int n_threads,
+                       const struct attention_shape *shape);
 bool attention_init(struct attention *a, const struct kernels *kernels, struct pool *pool,
-                    int n_head, int n_head_kv, int head_dim, enum tensor_type type, int max_items,
-                    int max_tokens, int max_keys, struct arena *arena);
+                    const struct attention_shape *shape, struct arena *arena);
 
 /**
  * Attend all items of one layer. The sum of n_q is at most max_tokens.

@@ -1,4 +1,4 @@
-/* avx2.h: pieces of the AVX2 table that live in files of their own, for it and for richer tables. */
+/* avx2.h: pieces of the AVX2 table in files of their own, for it and for richer tables. */
 #ifndef KERNELS_AVX2_H
 #define KERNELS_AVX2_H
 

@@ -13,27 +13,15 @@
 
 #if defined(__AVX2__)
 
+#include "kernels/attend_block.h"
 #include "kernels/avx2_inline.h"
 #include "kernels/scalar.h"
-#include <math.h>
 
 enum {
     FEW_ROWS = 12,  /* fewer rows than this do not pay for conversion */
     ROWS_MAX = 48,  /* rows whose scores are held at once */
     SIX = 6,        /* rows of the multiply-add kernel */
     STRIP = 16,     /* its columns */
-};
-
-/* One block of keys; entries behind n repeat the last. */
-struct block {
-    int first, n;
-    const uint16_t *k[ATTN_BLOCK], *v[ATTN_BLOCK];
-};
-
-/* Where the next key lies. */
-struct cursor {
-    const struct kv_span *span;
-    int at;
 };
 
 static size_t strips_floats(int head_dim)
@@ -48,47 +36,9 @@ static size_t scratch_bytes(int head_dim, int n_group, int n_q)
     return own > scalar ? own : scalar;
 }
 
-static struct cursor find_key(const struct attn_args *a, int key)
-{
-    struct cursor c = {a->spans, key};
-    while (c.at >= c.span->n)
-        c.at -= c.span++->n;
-    return c;
-}
-
-static void next_block(const struct attn_args *a, struct cursor *c, int first, struct block *b)
-{
-    b->first = first;
-    b->n = a->key_end - first < ATTN_BLOCK ? a->key_end - first : ATTN_BLOCK;
-    for (int i = 0; i < b->n; i++, c->at++) {
-        for (; c->at >= c->span->n; c->span++)
-            c->at = 0;
-        size_t offset = (size_t)c->at * (size_t)a->head_dim;
-        b->k[i] = (const uint16_t *)c->span->k + offset;
-        b->v[i] = (const uint16_t *)c->span->v + offset;
-    }
-    for (int i = b->n; i < ATTN_BLOCK; i++) {
-        b->k[i] = b->k[b->n - 1];
-        b->v[i] = b->v[b->n - 1];
-    }
-}
-
-static const float *query(const struct attn_args *a, int row)
-{
-    size_t token = (size_t)(row / a->n_group), head = (size_t)(row % a->n_group);
-    return a->q + token * a->q_stride + head * (size_t)a->head_dim;
-}
-
-/* How many of the block's keys a row sees. */
-static int seen_keys(const struct attn_args *a, const struct block *b, int row)
-{
-    int seen = a->n_visible + row / a->n_group - b->first;
-    return seen < 0 ? 0 : seen < b->n ? seen : b->n;
-}
-
 /*
- * Raw scores of one row to weights exp(score - max), zero from `seen` on (seen > 0). Updates max and
- * sum; returns what the sums so far have to be multiplied with.
+ * Raw scores of one row to weights exp(score - max), zero from `seen` on (seen > 0). Updates max
+ * and sum; returns what the sums so far have to be multiplied with.
  */
 static float weigh_scores(float *scores, int seen, float scale, float *max, float *sum)
 {
@@ -117,7 +67,7 @@ static float weigh_scores(float *scores, int seen, float scale, float *max, floa
 /* ---- Few rows ---- */
 
 /* Scores of `rows` rows and 8 / rows keys from key i on; rows is 1, 2 or 4. */
-AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q, const struct block *b,
+AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q, const struct attend_block *b,
                             int i, float (*scores)[ATTN_BLOCK])
 {
     const int keys = 8 / rows;
@@ -127,8 +77,10 @@ AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q, const
     for (int c = 0; c < head_dim; c += 8) {
         _Pragma("GCC unroll 8") for (int j = 0; j < keys; j++) {
             __m256 k = avx2_load_f16(b->k[i + j] + c);
-            _Pragma("GCC unroll 4") for (int r = 0; r < rows; r++)
-                acc[r * keys + j] = _mm256_fmadd_ps(k, _mm256_loadu_ps(q[r] + c), acc[r * keys + j]);
+            _Pragma("GCC unroll 4") for (int r = 0; r < rows; r++) {
+                int at = r * keys + j;
+                acc[at] = _mm256_fmadd_ps(k, _mm256_loadu_ps(q[r] + c), acc[at]);
+            }
         }
     }
     _mm256_store_ps(sums, avx2_sum_each(acc));
@@ -137,7 +89,7 @@ AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q, const
 }
 
 /* acc = acc * shrink + weights x values for 8 * vectors columns from column c on */
-AVX2_INLINE void add_values(int rows, int vectors, int head_dim, const struct block *b, int c,
+AVX2_INLINE void add_values(int rows, int vectors, int head_dim, const struct attend_block *b, int c,
                             const float (*weights)[ATTN_BLOCK], const float *shrink, float *acc)
 {
     __m256 sum[8];
@@ -158,18 +110,18 @@ AVX2_INLINE void add_values(int rows, int vectors, int head_dim, const struct bl
 }
 
 /* One block for `rows` rows from `row` on. */
-AVX2_INLINE void few_rows(int rows, const struct attn_args *a, const struct block *b, int row)
+AVX2_INLINE void few_rows(int rows, const struct attn_args *a, const struct attend_block *b, int row)
 {
     const int vectors = 8 / rows;
     float scores[4][ATTN_BLOCK], shrink[4];
     const float *q[4];
     float *acc = a->acc + (size_t)row * (size_t)a->head_dim;
     for (int r = 0; r < rows; r++)
-        q[r] = query(a, row + r);
+        q[r] = attend_query(a, row + r);
     for (int i = 0; i < b->n; i += 8 / rows)
         score_keys(rows, a->head_dim, q, b, i, scores);
     for (int r = 0; r < rows; r++) {
-        int seen = seen_keys(a, b, row + r);
+        int seen = attend_seen(a, b, row + r);
         shrink[r] = 1;
         if (seen > 0)
             shrink[r] = weigh_scores(scores[r], seen, a->scale, a->max + row + r, a->sum + row + r);
@@ -184,14 +136,14 @@ AVX2_INLINE void few_rows(int rows, const struct attn_args *a, const struct bloc
 }
 
 /* Ask for the block's values while its keys are being read. */
-static void prefetch_values(const struct block *b, int head_dim)
+static void prefetch_values(const struct attend_block *b, int head_dim)
 {
     for (int i = 0; i < b->n; i++)
         for (int c = 0; c < head_dim; c += 32)
             _mm_prefetch((const char *)(b->v[i] + c), _MM_HINT_T0);
 }
 
-static void attend_few(const struct attn_args *a, const struct block *b, int row)
+static void attend_few(const struct attn_args *a, const struct attend_block *b, int row)
 {
     int end = a->n_q * a->n_group;
     prefetch_values(b, a->head_dim);
@@ -206,7 +158,7 @@ static void attend_few(const struct attn_args *a, const struct block *b, int row
 /* ---- Many rows ---- */
 
 /* Keys to strips (key / 16, head_dim, 16), values to strips (column / 16, ATTN_BLOCK, 16). */
-static void convert_block(const struct block *b, int head_dim, float *keys, float *values)
+static void convert_block(const struct attend_block *b, int head_dim, float *keys, float *values)
 {
     for (int i = 0; i < ATTN_BLOCK; i += 8)
         for (int c = 0; c < head_dim; c += 8) {
@@ -282,19 +234,19 @@ static void product(int n, int depth, int strip_depth, const float **a, const fl
 }
 
 /* One block for rows [row, row + n), n at most ROWS_MAX. */
-static void many_rows(const struct attn_args *a, const struct block *b, int row, int n,
+static void many_rows(const struct attn_args *a, const struct attend_block *b, int row, int n,
                       const float *keys, const float *values, float *scores)
 {
     const float *from[ROWS_MAX];
     float *to[ROWS_MAX], shrink[ROWS_MAX], spare[STRIP] = {0};
     for (int r = 0; r < n; r++) {
-        from[r] = query(a, row + r);
+        from[r] = attend_query(a, row + r);
         to[r] = scores + r * ATTN_BLOCK;
     }
     int n_strips = (b->n + STRIP - 1) / STRIP;
     product(n, a->head_dim, a->head_dim, from, keys, n_strips, NULL, to, spare);
     for (int r = 0; r < n; r++) {
-        shrink[r] = weigh_scores(to[r], seen_keys(a, b, row + r), a->scale, a->max + row + r,
+        shrink[r] = weigh_scores(to[r], attend_seen(a, b, row + r), a->scale, a->max + row + r,
                                  a->sum + row + r);
         from[r] = to[r];
         to[r] = a->acc + (size_t)(row + r) * (size_t)a->head_dim;
@@ -302,7 +254,7 @@ static void many_rows(const struct attn_args *a, const struct block *b, int row,
     product(n, b->n, ATTN_BLOCK, from, values, a->head_dim / STRIP, shrink, to, spare);
 }
 
-static void attend_many(const struct attn_args *a, const struct block *b, int row)
+static void attend_many(const struct attn_args *a, const struct attend_block *b, int row)
 {
     float *keys = a->scratch, *values = keys + strips_floats(a->head_dim);
     int end = a->n_q * a->n_group;
@@ -319,24 +271,18 @@ static void attend(const struct attn_args *a)
         scalar_attend(a);
         return;
     }
-    for (int i = 0; i < n_rows; i++) {
-        a->max[i] = -INFINITY;
-        a->sum[i] = 0;
-    }
-    memset(a->acc, 0, sizeof(float) * (size_t)n_rows * (size_t)a->head_dim);
-    if (a->key_begin >= a->key_end)
-        return;
-    struct cursor cursor = find_key(a, a->key_begin);
-    struct block block;
+    attend_clear(a);
+    struct attend_cursor cursor = {a->spans, a->key_begin};
+    struct attend_block block;
     for (int first = a->key_begin; first < a->key_end; first += ATTN_BLOCK) {
-        int unseen = first - a->n_visible + 1; /* tokens that see none of the block */
-        if (unseen >= a->n_q)
+        int row = attend_first_row(a, first);
+        if (row >= n_rows)
             break;
-        next_block(a, &cursor, first, &block);
+        attend_next_block(a, &cursor, first, &block);
         if (n_rows < FEW_ROWS)
-            attend_few(a, &block, (unseen > 0 ? unseen : 0) * a->n_group);
+            attend_few(a, &block, row);
         else
-            attend_many(a, &block, (unseen > 0 ? unseen : 0) * a->n_group);
+            attend_many(a, &block, row);
     }
 }
 

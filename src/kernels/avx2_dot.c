@@ -73,6 +73,7 @@ AVX2_INLINE void rows_q4_0(int rows, int k, const uint8_t *w, size_t stride,
     EACH_ROW y[r] = avx2_sum8(acc[r]) - 8 * avx2_sum4(low[r]);
 }
 
+/* The signs of the weights move to the activations: one operand of the byte product is unsigned. */
 AVX2_INLINE void rows_q8_0(int rows, int k, const uint8_t *w, size_t stride,
                            const struct act_row *x, float *y)
 {
@@ -114,6 +115,7 @@ AVX2_INLINE __m256 block_q4_k(const struct block_q4_k *b, const int8_t *xq, __m2
     return acc;
 }
 
+/* A block has eight scales of its own, so products turn to floats every 32 values. */
 AVX2_INLINE void rows_q4_k(int rows, int k, const uint8_t *w, size_t stride,
                            const struct act_row *x, float *y)
 {
@@ -259,6 +261,7 @@ AVX2_INLINE __m256 dot_ints(int group, bool has_min, int n, const int8_t *q, con
         __m256 scale = _mm256_mul_ps(_mm256_set_m128(second, first), _mm256_set1_ps(xd[i]));
         acc = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dots), acc);
     }
+    /* The minima meet the activations' sums. */
     if (has_min && n < FORMAT_SUPER) {
         float low = 0;
         for (int i = 0; i < n / 16; i++)
@@ -273,6 +276,7 @@ AVX2_INLINE __m256 dot_ints(int group, bool has_min, int n, const int8_t *q, con
     return acc;
 }
 
+/* Rows by way of a buffer; `type` is a constant, so that dot_ints is made for its group size. */
 AVX2_INLINE void dot_unpacked(enum tensor_type type, size_t super_bytes, int n_rows, int k,
                               const void *w, size_t row_bytes, const struct act_row *x, float *y)
 {

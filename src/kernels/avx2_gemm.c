@@ -6,8 +6,8 @@
  * rows' scales and minima. Weights are stored unsigned (offset by the least value of the format;
  * the offset joins the minimum), so that VPMADDUBSW takes them as they are and narrow formats can
  * add up several products in 16 bits. Q8_0 has no room for that: it stays signed and moves its
- * signs to the activations. A block of activations is 4 groups of 4 tokens, with pieces of 8 x 4 x 4
- * bytes, scales and sums.
+ * signs to the activations. A block of activations is 4 groups of 4 tokens, with pieces of
+ * 8 x 4 x 4 bytes, scales and sums.
  *
  * Float weights: 16 rows x 24 tokens, panel (k, 16), block 4 x (k, 6).
  *
@@ -376,7 +376,8 @@ static void float_run(int k, int n_rows, int n_tok, const void *panel, const voi
     for (int at = 0; at < k; at += FLOAT_STRETCH) {
         int n = k - at < FLOAT_STRETCH ? k - at : FLOAT_STRETCH;
         for (int t = 0; t < n_tok; t += FLOAT_SIX) {
-            const float *x = (const float *)block + ((size_t)t * (size_t)k + (size_t)at * FLOAT_SIX);
+            const float *x = block;
+            x += (size_t)t * (size_t)k + (size_t)at * FLOAT_SIX;
             float_micro(n, (const float *)panel + (size_t)at * ROWS, x, tile + t * ROWS);
         }
     }

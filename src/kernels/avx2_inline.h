@@ -72,7 +72,7 @@ AVX2_INLINE __m256 avx2_load_bf16(const void *p)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
 }
 
-/** Products of 32 unsigned and 32 signed bytes, added up in eight int32. |u * s| pairs fit 16 bits. */
+/** Products of 32 unsigned and 32 signed bytes, summed in eight int32. Pairs fit 16 bits. */
 AVX2_INLINE __m256i avx2_dot_us(__m256i u, __m256i s)
 {
     return _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));

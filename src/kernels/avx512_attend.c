@@ -28,7 +28,7 @@ enum {
     CONVERT_ROWS = 16,  /* from how many query rows converting a block pays */
 };
 
-/* A tile of query rows. Sums are per lane, (key, row) like the scores. */
+/* A tile of query rows. Lanes as in the scores, (key, row); those of one row are equal. */
 struct tile {
     float max[16], sum[16];
     int32_t seen[16];             /* keys that the row of a lane may see */
@@ -91,15 +91,17 @@ static int setup_tiles(const struct attn_args *a, unsigned char *scratch, const 
     size_t dim = (size_t)a->head_dim;
     memset(q, 0, l->spare - l->q);
     memset(spare, 0, dim * 4);
-    memset(a->acc, 0, (size_t)rows * dim * 4);
+    if (!a->resume)
+        memset(a->acc, 0, (size_t)rows * dim * 4);
     for (int first = 0; first < rows; first += tiles[n++].rows) {
         struct tile *t = tiles + n;
         t->rows = tile_rows(rows - first);
         t->q = q;
         for (int lane = 0; lane < 16; lane++) {
             int row = first + lane % t->rows;
-            t->max[lane] = -INFINITY;
-            t->sum[lane] = 0;
+            bool earlier = a->resume && row < rows;
+            t->max[lane] = earlier ? a->max[row] : -INFINITY;
+            t->sum[lane] = earlier ? a->sum[row] : 0;
             t->seen[lane] = row < rows ? a->n_visible + row / a->n_group : INT32_MAX;
         }
         for (int i = 0; i < t->rows; i++, q += dim) {
@@ -202,6 +204,18 @@ AVX512_INLINE __m512 max_rows(int rows, __m512 v)
     return v;
 }
 
+/* Lane i becomes the sum of the lanes of its row. */
+AVX512_INLINE __m512 sum_rows(int rows, __m512 v)
+{
+    v = _mm512_add_ps(v, _mm512_shuffle_f32x4(v, v, 0x4e));
+    v = _mm512_add_ps(v, _mm512_shuffle_f32x4(v, v, 0xb1));
+    if (rows <= 2)
+        v = _mm512_add_ps(v, _mm512_permute_ps(v, 0x4e));
+    if (rows == 1)
+        v = _mm512_add_ps(v, _mm512_permute_ps(v, 0xb1));
+    return v;
+}
+
 /* Scores of 16 / rows keys of a tile, (key, row). */
 AVX512_INLINE __m512 score_keys(bool half, int rows, size_t dim, const float *q, const void *k,
                                 size_t at)
@@ -276,19 +290,18 @@ AVX512_INLINE void absorb_rows(bool half, int rows, size_t dim, struct tile *t,
 {
     float p[ATTN_BLOCK * TILE_ROWS] __attribute__((aligned(64)));
     float shrink[16] __attribute__((aligned(64)));
-    __m512 before = _mm512_loadu_ps(t->max), sum = _mm512_loadu_ps(t->sum);
+    __m512 before = _mm512_loadu_ps(t->max), sum = _mm512_setzero_ps();
     __m512 most = _mm512_max_ps(before, score_block(half, rows, dim, t, b, first, p));
     /* Where nothing was seen yet the maximum is -infinity; any finite number gives exp = 0. */
     __m512 base = _mm512_max_ps(most, _mm512_set1_ps(-1e30f));
     __m512 factor = avx512_exp(_mm512_sub_ps(before, base));
-    sum = _mm512_mul_ps(sum, factor);
     for (int i = 0; i < b->padded * rows; i += 16) {
         __m512 e = avx512_exp(_mm512_sub_ps(_mm512_load_ps(p + i), base));
         _mm512_store_ps(p + i, e);
         sum = _mm512_add_ps(sum, e);
     }
     _mm512_storeu_ps(t->max, most);
-    _mm512_storeu_ps(t->sum, sum);
+    _mm512_storeu_ps(t->sum, _mm512_fmadd_ps(_mm512_loadu_ps(t->sum), factor, sum_rows(rows, sum)));
     _mm512_store_ps(shrink, factor);
     size_t j = 0;
     for (; j + CHUNK <= dim; j += CHUNK)
@@ -335,9 +348,7 @@ static void store_results(const struct attn_args *a, const struct tile *tiles, i
     for (const struct tile *t = tiles; t < tiles + n_tiles; t++)
         for (int i = 0; i < t->rows && row < rows; i++, row++) {
             a->max[row] = t->max[i];
-            a->sum[row] = 0;
-            for (int lane = i; lane < 16; lane += t->rows)
-                a->sum[row] += t->sum[lane];
+            a->sum[row] = t->sum[i];
         }
 }
 

@@ -134,9 +134,8 @@ AVX512_INLINE void dot_group(struct form form, int n_rows, int k, const uint8_t 
                                     form.offset);
         UNROLL for (int r = 0; r < n_rows; r++) {
             const uint8_t *row = w + (size_t)r * row_bytes;
-            avx512_prefetch(row, ahead);
-            if (step_bytes > 64)
-                avx512_prefetch(row, ahead + 64);
+            UNROLL for (size_t line = 0; line < step_bytes; line += 64)
+                avx512_prefetch(row, ahead + line);
             sum[r] = any_step(form, row, &step, sum[r]);
         }
     }
@@ -146,13 +145,14 @@ AVX512_INLINE void dot_group(struct form form, int n_rows, int k, const uint8_t 
         y[r] = _mm512_reduce_add_ps(sum[r]);
 }
 
-AVX512_INLINE void dot_blocks(struct form form, int n_rows, int k, const void *w, size_t row_bytes,
-                              const struct act_row *x, float *y)
+/* `at_once`: rows that pass together. */
+AVX512_INLINE void dot_blocks(struct form form, int at_once, int n_rows, int k, const void *w,
+                              size_t row_bytes, const struct act_row *x, float *y)
 {
     const uint8_t *row = w;
     int r = 0;
-    for (; r + ROWS <= n_rows; r += ROWS, row += ROWS * row_bytes)
-        dot_group(form, ROWS, k, row, row_bytes, x, y + r);
+    for (; r + at_once <= n_rows; r += at_once, row += (size_t)at_once * row_bytes)
+        dot_group(form, at_once, k, row, row_bytes, x, y + r);
     for (; r < n_rows; r++, row += row_bytes)
         dot_group(form, 1, k, row, row_bytes, x, y + r);
 }
@@ -160,31 +160,32 @@ AVX512_INLINE void dot_blocks(struct form form, int n_rows, int k, const void *w
 static void dot_q4_0(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
                      float *y)
 {
-    dot_blocks(FORM_Q4_0, n_rows, k, w, row_bytes, x, y);
+    dot_blocks(FORM_Q4_0, ROWS, n_rows, k, w, row_bytes, x, y);
 }
 
 static void dot_q4_1(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
                      float *y)
 {
-    dot_blocks(FORM_Q4_1, n_rows, k, w, row_bytes, x, y);
+    dot_blocks(FORM_Q4_1, ROWS, n_rows, k, w, row_bytes, x, y);
 }
 
 static void dot_q5_0(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
                      float *y)
 {
-    dot_blocks(FORM_Q5_0, n_rows, k, w, row_bytes, x, y);
+    dot_blocks(FORM_Q5_0, ROWS, n_rows, k, w, row_bytes, x, y);
 }
 
 static void dot_q5_1(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
                      float *y)
 {
-    dot_blocks(FORM_Q5_1, n_rows, k, w, row_bytes, x, y);
+    dot_blocks(FORM_Q5_1, ROWS, n_rows, k, w, row_bytes, x, y);
 }
 
 static void dot_q8_0(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
                      float *y)
 {
-    dot_blocks(((struct form){Q8_BYTES, 2, -1, -1, 128}), n_rows, k, w, row_bytes, x, y);
+    /* Two rows: with four, so many lines are asked for at once that they queue up. */
+    dot_blocks(((struct form){Q8_BYTES, 2, -1, -1, 128}), 2, n_rows, k, w, row_bytes, x, y);
 }
 
 /* ---- Float weights ---- */

@@ -1,8 +1,8 @@
 /*
  * avx512_dot_k.c: decode products of the K formats: superblocks of 256 values with scales of their
- * own inside. As in avx512_dot.c, four rows pass at once, weights are taken unsigned and the next
- * rows are prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer Q2_K and Q3_K are
- * unpacked to bytes first.
+ * own inside. As in avx512_dot.c, four rows pass at once, weights are taken unsigned and coming rows
+ * are prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer Q2_K and Q3_K are unpacked
+ * to bytes first.
  */
 #include "kernels/avx512.h"
 
@@ -12,6 +12,13 @@
 #include "kernels/avx512_inline.h"
 
 enum { ROWS = 4 };
+
+/* Ask for a superblock further on. */
+AVX512_INLINE void prefetch_block(const uint8_t *p, size_t ahead, size_t bytes)
+{
+    UNROLL for (size_t line = 0; line < bytes; line += 64)
+        avx512_prefetch(p, ahead + line);
+}
 
 /* Lanes 0-7 take float 2j of v, lanes 8-15 float 2j + 2, for j = 0, 4; odd: one further. */
 AVX512_INLINE __m512 spread_pair(__m512 v, int first, int second)
@@ -25,35 +32,64 @@ AVX512_INLINE __m512 spread_pair(__m512 v, int first, int second)
 /* A superblock of activations. Quarters are 64 values: groups 2i and 2i + 1. */
 struct x_super {
     __m512i even[2], odd[2]; /* groups 0, 2 and 4, 6; groups 1, 3 and 5, 7 */
-    __m256 d, s;             /* per group */
+    __m512 factors;          /* the groups' scales, then their sums, negative */
 };
 
-AVX512_INLINE struct x_super load_x_super(const struct act_row *x, int at)
+AVX512_INLINE struct x_super load_x_super(bool fifth, const struct act_row *x, int at)
 {
+    /* Q4_K multiplies the odd groups' nibbles where they are, 4 bits up. */
+    const __m256 undo = fifth ? _mm256_set1_ps(1)
+                              : _mm256_setr_ps(1, 0.0625f, 1, 0.0625f, 1, 0.0625f, 1, 0.0625f);
     struct x_super super;
-    const float *s = x->s + at / ACT_SUM_BLOCK;
     UNROLL for (int i = 0; i < 2; i++) {
         __m512i a = _mm512_loadu_si512(x->q + at + 128 * i);
         __m512i b = _mm512_loadu_si512(x->q + at + 128 * i + 64);
         super.even[i] = _mm512_shuffle_i64x2(a, b, 0x44);
         super.odd[i] = _mm512_shuffle_i64x2(a, b, 0xee);
     }
-    super.d = _mm256_loadu_ps(x->d + at / ACT_BLOCK);
-    __m512 halves = _mm512_loadu_ps(s);
-    __m512 sums = _mm512_add_ps(halves, _mm512_permute_ps(halves, 0xb1));
-    super.s = _mm512_castps512_ps256(_mm512_maskz_compress_ps(0x5555, sums));
+    __m256 d = _mm256_mul_ps(_mm256_loadu_ps(x->d + at / ACT_BLOCK), undo);
+    __m512 s = _mm512_loadu_ps(x->s + at / ACT_SUM_BLOCK);
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xb1));
+    s = _mm512_maskz_compress_ps(0x5555, _mm512_sub_ps(_mm512_setzero_ps(), s));
+    super.factors = _mm512_insertf32x8(_mm512_castps256_ps512(d), _mm512_castps512_ps256(s), 1);
     return super;
 }
 
-/* The eight 6-bit scales and minima of Q4_K and Q5_K as floats. */
-AVX512_INLINE void scales_minima(const uint8_t s[12], __m256 *scales, __m256 *minima)
+/* The first 16 bytes of four rows' superblocks: per lane 8 scales and 8 minima as bytes; d and dmin
+ * of each row. */
+struct headers {
+    __m512i scales;
+    __m512 d;
+};
+
+AVX512_INLINE struct headers load_headers(int n_rows, const uint8_t *w, size_t row_bytes)
 {
-    const uint64_t six_bits = 0x3f3f3f3f, four_bits = 0x0f0f0f0f, two_bits = 0x03030303;
-    uint64_t a = format_u32(s), b = format_u32(s + 4), c = format_u32(s + 8);
-    uint64_t scale = (a & six_bits) | ((c & four_bits) | (a >> 6 & two_bits) << 4) << 32;
-    uint64_t min = (b & six_bits) | ((c >> 4 & four_bits) | (b >> 6 & two_bits) << 4) << 32;
-    *scales = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scale)));
-    *minima = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)min)));
+    const __m512i shifts = _mm512_set4_epi32(4, 0, 0, 0);
+    const __m512i low_bits = _mm512_set4_epi32(0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f);
+    const __m512i high_bits = _mm512_set4_epi32(0x30303030, 0, 0x30303030, 0);
+    const __m512i lane_starts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m512i h = n_rows == ROWS
+                    ? avx512_load_4x16(w, row_bytes)
+                    : _mm512_zextsi128_si512(_mm_loadu_si128((const void *)w));
+    __m512i low = _mm512_srlv_epi32(_mm512_shuffle_epi32(h, (_MM_PERM_ENUM)0xed), shifts);
+    __m512i high = _mm512_srli_epi32(_mm512_shuffle_epi32(h, (_MM_PERM_ENUM)0xa5), 2);
+    __m512i halves = _mm512_permutexvar_epi32(lane_starts, h);
+    return (struct headers){
+        .scales = _mm512_or_si512(_mm512_and_si512(low, low_bits),
+                                  _mm512_and_si512(high, high_bits)),
+        .d = _mm512_castps256_ps512(_mm256_cvtph_ps(_mm512_castsi512_si128(halves)))};
+}
+
+/* Scales (lanes 0-7) and products of minima and sums (8-15) of one row. */
+AVX512_INLINE __m512 row_factors(const struct headers *h, int r, const struct x_super *x)
+{
+    __m512i each = _mm512_inserti64x4(_mm512_set1_epi32(2 * r), _mm256_set1_epi32(2 * r + 1), 1);
+    __m128i bytes = r == 0   ? _mm512_castsi512_si128(h->scales)
+                    : r == 1 ? _mm512_extracti32x4_epi32(h->scales, 1)
+                    : r == 2 ? _mm512_extracti32x4_epi32(h->scales, 2)
+                             : _mm512_extracti32x4_epi32(h->scales, 3);
+    __m512 d = _mm512_mul_ps(_mm512_permutexvar_ps(each, h->d), x->factors);
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), d);
 }
 
 /* Add bit `first` (lower half) and `second` (upper half) of the fifth-bit bytes to q. */
@@ -65,27 +101,22 @@ AVX512_INLINE __m512i add_fifth(__m512i q, __m512i bits, int first, int second)
 }
 
 /* One superblock of one row; `fifth`: Q5_K. */
-AVX512_INLINE __m512 four_bit_step(bool fifth, const uint8_t *w, const struct x_super *x,
-                                   __m512 sum)
+AVX512_INLINE __m512 four_bit_step(bool fifth, const uint8_t *w, __m512 factors,
+                                   const struct x_super *x, __m512 sum)
 {
-    const __m512i four_bits = _mm512_set1_epi8(15), zero = _mm512_setzero_si512();
+    const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8((char)0xf0);
+    const __m512i zero = _mm512_setzero_si512();
     const uint8_t *qs = w + (fifth ? 48 : 16);
-    __m256 scales, minima;
-    scales_minima(w + 4, &scales, &minima);
-    __m256 d = _mm256_mul_ps(_mm256_set1_ps(avx512_scale(w)), x->d);
-    __m512 factors = _mm512_castps256_ps512(_mm256_mul_ps(scales, d));
-    __m256 low_sums = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(avx512_scale(w + 2)), minima),
-                                    x->s);
-    sum = _mm512_sub_ps(sum, _mm512_zextps256_ps512(low_sums));
     __m512i bits = zero;
+    sum = _mm512_mask_add_ps(sum, 0xff00, sum, factors);
     if (fifth)
         bits = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 16)));
     UNROLL for (int i = 0; i < 2; i++) {
         __m512i q = _mm512_loadu_si512(qs + 64 * i);
-        __m512i even = _mm512_and_si512(q, four_bits);
-        __m512i odd = _mm512_and_si512(_mm512_srli_epi16(q, 4), four_bits);
+        __m512i even = _mm512_and_si512(q, low), odd = _mm512_and_si512(q, high);
         if (fifth) {
             even = add_fifth(even, bits, 4 * i, 4 * i + 2);
+            odd = _mm512_and_si512(_mm512_srli_epi16(q, 4), low);
             odd = add_fifth(odd, bits, 4 * i + 1, 4 * i + 3);
         }
         even = _mm512_dpbusd_epi32(zero, even, x->even[i]);
@@ -107,13 +138,12 @@ AVX512_INLINE void four_bit_group(bool fifth, int n_rows, int k, const uint8_t *
     UNROLL for (int r = 0; r < n_rows; r++)
         sum[r] = _mm512_setzero_ps();
     for (int at = 0; at < k; at += FORMAT_SUPER, w += bytes) {
-        struct x_super super = load_x_super(x, at);
+        struct x_super super = load_x_super(fifth, x, at);
+        struct headers h = load_headers(n_rows, w, row_bytes);
         UNROLL for (int r = 0; r < n_rows; r++) {
             const uint8_t *row = w + (size_t)r * row_bytes;
-            avx512_prefetch(row, ahead);
-            avx512_prefetch(row, ahead + 64);
-            avx512_prefetch(row, ahead + 128);
-            sum[r] = four_bit_step(fifth, row, &super, sum[r]);
+            prefetch_block(row, ahead, bytes);
+            sum[r] = four_bit_step(fifth, row, row_factors(&h, r, &super), &super, sum[r]);
         }
     }
     UNROLL for (int r = 0; r < n_rows; r++)
@@ -203,16 +233,16 @@ AVX512_INLINE __m512 six_bit_step(const uint8_t *w, const struct x_six *x, __m51
 AVX512_INLINE void six_bit_group(int n_rows, int k, const uint8_t *w, size_t row_bytes,
                                  const struct act_row *x, float *y)
 {
+    const size_t bytes = sizeof(struct block_q6_k);
     size_t ahead = avx512_ahead(row_bytes * (size_t)n_rows);
     __m512 sum[ROWS];
     UNROLL for (int r = 0; r < n_rows; r++)
         sum[r] = _mm512_setzero_ps();
-    for (int at = 0; at < k; at += FORMAT_SUPER, w += sizeof(struct block_q6_k)) {
+    for (int at = 0; at < k; at += FORMAT_SUPER, w += bytes) {
         struct x_six six = load_x_six(x, at);
         UNROLL for (int r = 0; r < n_rows; r++) {
             const uint8_t *row = w + (size_t)r * row_bytes;
-            UNROLL for (size_t line = 0; line < 4; line++)
-                avx512_prefetch(row, ahead + 64 * line);
+            prefetch_block(row, ahead, bytes);
             sum[r] = six_bit_step(row, &six, sum[r]);
         }
     }

@@ -42,11 +42,11 @@ AVX512_INLINE void avx512_prefetch(const void *p, size_t ahead)
 
 /**
  * How far ahead of a group of rows to prefetch: a whole number of groups, so that what is asked for
- * are rows, and enough bytes to cover the memory's latency; less than half of the L1 cache.
+ * are rows, and enough bytes to cover the memory's latency; a small part of the L1 cache.
  */
 AVX512_INLINE size_t avx512_ahead(size_t group_bytes)
 {
-    const size_t enough = 16 << 10;
+    const size_t enough = 8 << 10;
     return group_bytes >= enough ? group_bytes : enough / group_bytes * group_bytes;
 }
 

@@ -40,9 +40,11 @@ bool cpu_has_amx(void)
     const unsigned wanted = 1u << 22 | 1u << 24 | 1u << 25; /* AMX-BF16, AMX-TILE, AMX-INT8 */
     enum { ARCH_REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     unsigned a, b, c, d;
-    if (!cpu_has_avx512_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & wanted) != wanted)
+    if (!cpu_has_avx512_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return false;
-    /* The kernel saves the 8 KiB of tiles only for processes that ask; threads inherit the grant. */
+    if ((d & wanted) != wanted)
+        return false;
+    /* The kernel saves the 8 KiB of tiles only for processes that ask; threads inherit it. */
     return syscall(SYS_arch_prctl, ARCH_REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 

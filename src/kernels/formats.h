@@ -218,8 +218,8 @@ static inline bool format_has_min(enum tensor_type type)
            type == TENSOR_Q4_K || type == TENSOR_Q5_K;
 }
 
-/* Plain C unpack_fn of each quantised type. q ranges: Q4_0 -8..7, Q4_1 and Q4_K 0..15, Q5_0 -16..15,
- * Q5_1 and Q5_K 0..31, Q8_0 -128..127, Q2_K 0..3, Q3_K -4..3, Q6_K -32..31. */
+/* Plain C unpack_fn of each quantised type. q ranges: Q4_0 -8..7, Q4_1 and Q4_K 0..15,
+ * Q5_0 -16..15, Q5_1 and Q5_K 0..31, Q8_0 -128..127, Q2_K 0..3, Q3_K -4..3, Q6_K -32..31. */
 void format_unpack_q4_0(int k, const void *w, int8_t *q, float *d, float *m);
 void format_unpack_q4_1(int k, const void *w, int8_t *q, float *d, float *m);
 void format_unpack_q5_0(int k, const void *w, int8_t *q, float *d, float *m);

@@ -68,9 +68,11 @@ struct kv_span {
  * [0, n_visible + i). Results are partial: for each (query token, head) the running maximum, the
  * sum of exp(score - maximum), and the unnormalised weighted sum of values, to be merged by
  * attention.c. Keys are processed in blocks of ATTN_BLOCK counted from key_begin, whatever the
- * spans' lengths, so the result does not depend on how the cache is cut into spans.
+ * spans' lengths, so the result does not depend on how the cache is cut into spans. Nor does it
+ * depend on how the keys are cut into calls that resume each other, as long as each but the last
+ * takes a multiple of ATTN_RESUME keys.
  */
-enum { ATTN_BLOCK = 64 };
+enum { ATTN_BLOCK = 64, ATTN_RESUME = 128 };
 
 struct attn_args {
     enum tensor_type type;      /* F16 (later Q8_0, Q4_0) */
@@ -82,6 +84,7 @@ struct attn_args {
     int n_spans;
     int key_begin, key_end;
     int n_visible;
+    bool resume;                /* start from the results of an earlier call, for earlier keys */
     float *max, *sum;           /* (n_q, n_group) out */
     float *acc;                 /* (n_q, n_group, head_dim) out */
     void *scratch;              /* attn_scratch_bytes, 64-byte aligned */

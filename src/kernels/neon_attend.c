@@ -8,45 +8,14 @@
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 
+#include "kernels/attend_block.h"
 #include "kernels/neon_inline.h"
 #include "kernels/scalar.h"
-#include <math.h>
 
 enum { GROUP = 4, COLUMNS = 16 };
 
-/* One block of keys. */
-struct block {
-    int first, n;
-    const uint16_t *k[ATTN_BLOCK], *v[ATTN_BLOCK];
-};
-
-/* Where the next key lies. */
-struct cursor {
-    const struct kv_span *span;
-    int at;
-};
-
-static void next_block(const struct attn_args *a, struct cursor *c, int first, struct block *b)
-{
-    b->first = first;
-    b->n = a->key_end - first < ATTN_BLOCK ? a->key_end - first : ATTN_BLOCK;
-    for (int i = 0; i < b->n; i++, c->at++) {
-        while (c->at >= c->span->n)
-            c->at -= c->span++->n;
-        size_t offset = (size_t)c->at * (size_t)a->head_dim;
-        b->k[i] = (const uint16_t *)c->span->k + offset;
-        b->v[i] = (const uint16_t *)c->span->v + offset;
-    }
-}
-
-static const float *query(const struct attn_args *a, int row)
-{
-    size_t token = (size_t)(row / a->n_group), head = (size_t)(row % a->n_group);
-    return a->q + token * a->q_stride + head * (size_t)a->head_dim;
-}
-
-/* Raw scores of one row to weights exp(score - max), zero from `seen` on (seen > 0). Updates max and
- * sum; returns what the sums so far have to be multiplied with. */
+/* Raw scores of one row to weights exp(score - max), zero from `seen` on (seen > 0). Updates max
+ * and sum; returns what the sums so far have to be multiplied with. */
 static float weigh_scores(float *scores, int seen, float scale, float *max, float *sum)
 {
     float top = *max;
@@ -71,7 +40,7 @@ static float weigh_scores(float *scores, int seen, float scale, float *max, floa
 #define EACH_ROW _Pragma("GCC unroll 4") for (int r = 0; r < rows; r++)
 
 /* Scores of `rows` rows for all keys of the block. */
-NEON_INLINE void score_keys(int rows, int head_dim, const float *const *q, const struct block *b,
+NEON_INLINE void score_keys(int rows, int head_dim, const float *const *q, const struct attend_block *b,
                             float (*scores)[ATTN_BLOCK])
 {
     for (int i = 0; i < b->n; i++) {
@@ -89,7 +58,7 @@ NEON_INLINE void score_keys(int rows, int head_dim, const float *const *q, const
 }
 
 /* acc = acc * shrink + weights x values, for COLUMNS columns from column c on */
-NEON_INLINE void add_values(int rows, int head_dim, const struct block *b, int c,
+NEON_INLINE void add_values(int rows, int head_dim, const struct attend_block *b, int c,
                             const float (*weights)[ATTN_BLOCK], const float *shrink, float *acc)
 {
     enum { VECTORS = COLUMNS / 4 };
@@ -106,16 +75,15 @@ NEON_INLINE void add_values(int rows, int head_dim, const struct block *b, int c
 }
 
 /* One block for `rows` rows from `row` on. */
-NEON_INLINE void some_rows(int rows, const struct attn_args *a, const struct block *b, int row)
+NEON_INLINE void some_rows(int rows, const struct attn_args *a, const struct attend_block *b, int row)
 {
     float scores[GROUP][ATTN_BLOCK], shrink[GROUP];
     const float *q[GROUP];
     for (int r = 0; r < rows; r++)
-        q[r] = query(a, row + r);
+        q[r] = attend_query(a, row + r);
     score_keys(rows, a->head_dim, q, b, scores);
     for (int r = 0; r < rows; r++) {
-        int seen = a->n_visible + (row + r) / a->n_group - b->first;
-        seen = seen < b->n ? seen : b->n;
+        int seen = attend_seen(a, b, row + r);
         shrink[r] = 1;
         if (seen > 0)
             shrink[r] = weigh_scores(scores[r], seen, a->scale, a->max + row + r, a->sum + row + r);
@@ -127,7 +95,7 @@ NEON_INLINE void some_rows(int rows, const struct attn_args *a, const struct blo
                    a->acc + (size_t)row * (size_t)a->head_dim);
 }
 
-static void attend_block(const struct attn_args *a, const struct block *b, int row)
+static void rows_of_block(const struct attn_args *a, const struct attend_block *b, int row)
 {
     int end = a->n_q * a->n_group;
     for (; row + GROUP <= end; row += GROUP)
@@ -139,23 +107,19 @@ static void attend_block(const struct attn_args *a, const struct block *b, int r
 static void attend(const struct attn_args *a)
 {
     int n_rows = a->n_q * a->n_group;
-    struct cursor cursor = {a->spans, a->key_begin};
-    struct block block;
     if (a->type != TENSOR_F16 || a->head_dim % COLUMNS != 0) {
         scalar_attend(a);
         return;
     }
-    for (int i = 0; i < n_rows; i++) {
-        a->max[i] = -INFINITY;
-        a->sum[i] = 0;
-    }
-    memset(a->acc, 0, sizeof(float) * (size_t)n_rows * (size_t)a->head_dim);
+    attend_clear(a);
+    struct attend_cursor cursor = {a->spans, a->key_begin};
+    struct attend_block block;
     for (int first = a->key_begin; first < a->key_end; first += ATTN_BLOCK) {
-        int unseen = first - a->n_visible + 1; /* tokens that see none of the block */
-        if (unseen >= a->n_q)
+        int row = attend_first_row(a, first);
+        if (row >= n_rows)
             break;
-        next_block(a, &cursor, first, &block);
-        attend_block(a, &block, (unseen > 0 ? unseen : 0) * a->n_group);
+        attend_next_block(a, &cursor, first, &block);
+        rows_of_block(a, &block, row);
     }
 }
 

@@ -39,6 +39,7 @@ NEON_INLINE float32x4_t dot32(int8x16_t low, int8x16_t high, const int8_t *x)
     return vcvtq_f32_s32(vdotq_s32(sum, high, vld1q_s8(x + 16)));
 }
 
+/* The block's 32 values less the offset: values 0-15 in the low nibbles. */
 NEON_INLINE void nibbles_q4_0(const struct block_q4_0 *b, int8x16_t *low, int8x16_t *high)
 {
     const int8x16_t eight = vdupq_n_s8(8);
@@ -254,7 +255,7 @@ NEON_INLINE float32x4_t dot_ints(int group, int n, const int8_t *q, const float 
 {
     const float *xd = x->d + at / 32, *xs = x->s + at / 16;
     const int8_t *xq = x->q + at;
-    float low = 0;
+    float low = 0; /* the minima times the activations' sums */
     for (int i = 0; i < n / 16; i++, q += 16, xq += 16) {
         int32x4_t sum = vdotq_s32(vdupq_n_s32(0), vld1q_s8(q), vld1q_s8(xq));
         int g = i * 16 / group;
@@ -264,6 +265,7 @@ NEON_INLINE float32x4_t dot_ints(int group, int n, const int8_t *q, const float 
     return vaddq_f32(acc, vsetq_lane_f32(low, vdupq_n_f32(0), 0));
 }
 
+/* Rows by way of a buffer; `type` is a constant, so that dot_ints is made for its group size. */
 NEON_INLINE void dot_unpacked(enum tensor_type type, size_t super_bytes, int n_rows, int k,
                               const void *w, size_t row_bytes, const struct act_row *x, float *y)
 {

@@ -1,10 +1,10 @@
 /*
  * neon_gemm.c: the packed matrix products of the NEON table.
  *
- * Quantised weights: 8 rows x 16 tokens of bytes, by SDOT with a lane. A panel is a sequence of pieces
- * of 32 columns: 16 vectors, vectors 2i and 2i + 1 holding columns 4i..4i+3 of rows 0-3 and 4-7,
- * then the rows' scales and minima. A block of activations is 4 groups of 4 tokens, with pieces of
- * 8 x 4 x 4 bytes, scales and sums.
+ * Quantised weights: 8 rows x 16 tokens of bytes, by SDOT with a lane. A panel is a sequence of
+ * pieces of 32 columns: 16 vectors, vectors 2i and 2i + 1 holding columns 4i..4i+3 of rows 0-3 and
+ * 4-7, then the rows' scales and minima. A block of activations is 4 groups of 4 tokens, with
+ * pieces of 8 x 4 x 4 bytes, scales and sums.
  *
  * Float weights: 8 rows x 8 tokens, panel (k, 8), block (k, 8).
  */

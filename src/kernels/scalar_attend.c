@@ -59,14 +59,20 @@ static void absorb(int head_dim, float scale, const float *q, int n, const float
     *max = most;
 }
 
-void scalar_attend(const struct attn_args *a)
+static void clear(const struct attn_args *a)
 {
-    float *k = a->scratch, *v = k + (size_t)ATTN_BLOCK * (size_t)a->head_dim;
     for (int i = 0; i < a->n_q * a->n_group; i++) {
         a->max[i] = -INFINITY;
         a->sum[i] = 0;
     }
     memset(a->acc, 0, sizeof(float) * (size_t)a->n_q * (size_t)a->n_group * (size_t)a->head_dim);
+}
+
+void scalar_attend(const struct attn_args *a)
+{
+    float *k = a->scratch, *v = k + (size_t)ATTN_BLOCK * (size_t)a->head_dim;
+    if (!a->resume)
+        clear(a);
     for (int first = a->key_begin; first < a->key_end; first += ATTN_BLOCK) {
         int n = a->key_end - first < ATTN_BLOCK ? a->key_end - first : ATTN_BLOCK;
         gather(a, first, n, k, v);

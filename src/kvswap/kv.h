@@ -35,6 +35,8 @@ struct kv_config {
     const ashlar_kv_options *options; /* budget_fraction resolved to bytes, folder set */
     struct aio_fault_plan *fault;     /* tests: a disk that fails; NULL */
     uint64_t fingerprint; /* of the model */
+    const char *adapter;  /* a file to read the adapters from (adapter_file.h); NULL: fit them to the keys */
+    enum tensor_type type; /* of keys and values: F16, Q8_0 or Q4_0 */
     int n_layer, n_head, n_head_kv, head_dim;
     int n_ctx;       /* tokens a sequence can hold */
     int n_sequences; /* sequences that can be open */
@@ -55,6 +57,7 @@ struct kv_item {
     int position;         /* equals the sequence's length */
     int n_tokens;
     int first_row;        /* of the pass */
+    bool fill;            /* tokens are stored and nothing is attended to: no window is asked for */
     ashlar_status status; /* out: not OK takes the item out of the pass */
 };
 
@@ -86,6 +89,12 @@ struct kv_policy {
     void (*predict)(struct kv *kv, int layer, const float *x, size_t x_stride);
     /** k, v: (n_head_kv, head_dim) of token `token` of item `item`. Safe for distinct tokens at once. */
     void (*append)(struct kv *kv, int layer, int item, int token, const float *k, const float *v);
+    /**
+     * Optional: the queries q (n_head, head_dim) of a one-token item, after append and before windows, for a
+     * policy that measures now and then how much of the attention its choice of keys holds. Sets the
+     * item's status like begin.
+     */
+    void (*meter)(struct kv *kv, int layer, int item, const float *q, ashlar_error *err);
     int (*windows)(struct kv *kv, int layer);
     /** views: one per item. Sets items' status like begin. */
     void (*window)(struct kv *kv, int layer, int window, struct kv_view *views, ashlar_error *err);
@@ -93,9 +102,17 @@ struct kv_policy {
     void (*commit)(struct kv *kv, ashlar_error *err);
     void (*abort)(struct kv *kv);
     void (*stats)(const struct kv *kv, ashlar_kv_stats *out);
+    /** Optional: what meter found in a layer; false when nothing yet. */
+    bool (*recall)(const struct kv *kv, int layer, ashlar_kv_recall *out);
 };
 
-/** Everything in memory in F16, exact attention. */
+/**
+ * Store a row (head_dim) as the configured type. Values that are not finite become 0 in the quantised types,
+ * which cannot hold them.
+ */
+void kv_row_store(const struct kv_config *config, const float *x, void *row);
+
+/** Everything in memory, exact attention. */
 extern const struct kv_policy kv_policy_full;
 
 /** Everything on disk; a step reads all of it through two windows. Exact. */

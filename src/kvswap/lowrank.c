@@ -9,17 +9,25 @@
 
 #include "base/mem.h"
 
+enum {
+    SIGMA = 8,
+    RANK_FLOOR = 32 /* below it recall breaks down, whatever sigma says */
+};
+
+int lowrank_rank(int width, int sigma)
+{
+    int divisor = sigma ? sigma : SIGMA, low = RANK_FLOOR < width ? RANK_FLOOR : width;
+    int rank = ((width + divisor - 1) / divisor + 7) / 8 * 8;
+    return rank < low ? low : rank > width ? width : rank;
+}
+
 static float *adapter(const struct adapters *a, int layer)
 {
     return a->a + (size_t)layer * (size_t)a->width * (size_t)a->rank;
 }
 
-/*
- * Eigenvectors of the m largest eigenvalues of a symmetric n x n matrix, as columns of vectors (n, m),
- * largest last, and the eigenvalues.
- */
-static ashlar_status top_eigenvectors(int n, float *matrix, int m, float *values, float *vectors,
-                                      ashlar_error *err)
+ashlar_status lowrank_eigenvectors(int n, float *matrix, int m, float *values, float *vectors,
+                                   ashlar_error *err)
 {
     int found = 0;
     int *support = mem_array(2 * (size_t)m, sizeof *support);
@@ -40,7 +48,7 @@ static ashlar_status fit_rows(struct adapters *a, int layer, int n, const float 
     int m = a->rank < n ? a->rank : n;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, a->width, 1.0f, keys, a->width, keys,
                 a->width, 0.0f, gram, n);
-    ashlar_status status = top_eigenvectors(n, gram, m, values, vectors, err);
+    ashlar_status status = lowrank_eigenvectors(n, gram, m, values, vectors, err);
     if (status != ASHLAR_OK)
         return status;
     float *out = adapter(a, layer);
@@ -62,7 +70,7 @@ static ashlar_status fit_columns(struct adapters *a, int layer, int n, const flo
 {
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, a->width, a->width, n, 1.0f, keys, a->width, keys,
                 a->width, 0.0f, gram, a->width);
-    ashlar_status status = top_eigenvectors(a->width, gram, a->rank, values, vectors, err);
+    ashlar_status status = lowrank_eigenvectors(a->width, gram, a->rank, values, vectors, err);
     if (status == ASHLAR_OK)
         memcpy(adapter(a, layer), vectors, (size_t)a->width * (size_t)a->rank * sizeof *vectors);
     return status;

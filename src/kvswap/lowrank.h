@@ -12,6 +12,9 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 
+/** Columns of an adapter: width / sigma (0: the usual 8), but no fewer than recall bears. */
+int lowrank_rank(int width, int sigma);
+
 /** All layers' adapters. */
 struct adapters {
     int n_layer, width, rank;
@@ -24,6 +27,13 @@ struct adapters {
  * smaller Gram matrix (LAPACK ssyevr). Errors: NO_RESOURCE; FAILED (LAPACK did not converge).
  */
 ashlar_status adapters_fit(struct adapters *a, int layer, int n, const float *keys, ashlar_error *err);
+
+/**
+ * Eigenvectors of the m largest eigenvalues of a symmetric n x n matrix (its upper triangle; destroyed), as
+ * columns of vectors (n, m), the largest last; values (n): the eigenvalues. Errors: as adapters_fit.
+ */
+ashlar_status lowrank_eigenvectors(int n, float *matrix, int m, float *values, float *vectors,
+                                   ashlar_error *err);
 
 /** y (n, rank) = x (n, width) A. */
 void adapters_project(const struct adapters *a, int layer, int n, const float *x, float *y);

@@ -1,5 +1,5 @@
 /*
- * policy_full.c: the whole KV cache in memory, F16, exact attention.
+ * policy_full.c: the whole KV cache in memory, exact attention.
  *
  * Layout: (layer, sequence, K or V, kv head, n_ctx, head_dim), so that a head's keys are one span
  * that attention streams through. The pages are reserved at open and become resident as tokens
@@ -13,9 +13,9 @@
 
 struct kv {
     struct kv_config config;
-    uint16_t *cells;
+    unsigned char *cells;
     size_t cells_bytes;
-    size_t head_cells; /* n_ctx * head_dim */
+    size_t row_bytes, head_bytes; /* of one token of a head; of n_ctx of them */
     struct kv_item *items; /* (max_items) of the pass under way */
     int n_items;
     struct kv_span *spans; /* (max_items, n_head_kv) of the layer under way */
@@ -24,7 +24,7 @@ struct kv {
 static uint64_t full_bytes(const struct kv_config *c)
 {
     return (uint64_t)c->n_layer * (uint64_t)c->n_sequences * 2 * (uint64_t)c->n_head_kv *
-           (uint64_t)c->n_ctx * (uint64_t)c->head_dim * sizeof(uint16_t);
+           (uint64_t)c->n_ctx * (uint64_t)tensor_row_bytes(c->type, c->head_dim);
 }
 
 static ashlar_status full_estimate(const struct kv_config *config, uint64_t *bytes,
@@ -52,7 +52,8 @@ static ashlar_status full_open(const struct kv_config *config, struct kv **out, 
     if (!kv)
         return error_memory(err, sizeof *kv, "the KV cache");
     kv->config = *config;
-    kv->head_cells = (size_t)config->n_ctx * (size_t)config->head_dim;
+    kv->row_bytes = tensor_row_bytes(config->type, config->head_dim);
+    kv->head_bytes = (size_t)config->n_ctx * kv->row_bytes;
     kv->cells_bytes = full_bytes(config);
     kv->cells = mem_pages(kv->cells_bytes);
     size_t n = (size_t)config->max_items;
@@ -69,12 +70,12 @@ static ashlar_status full_open(const struct kv_config *config, struct kv **out, 
 }
 
 /* Rows of one head: part 0 holds keys, part 1 values. */
-static uint16_t *full_head(struct kv *kv, int layer, int sequence, int part, int head)
+static unsigned char *full_head(struct kv *kv, int layer, int sequence, int part, int head)
 {
     const struct kv_config *c = &kv->config;
     size_t index = (size_t)layer * (size_t)c->n_sequences + (size_t)sequence;
     index = (index * 2 + (size_t)part) * (size_t)c->n_head_kv + (size_t)head;
-    return kv->cells + index * kv->head_cells;
+    return kv->cells + index * kv->head_bytes;
 }
 
 static void full_rewind(struct kv *kv, int sequence, int length)
@@ -103,11 +104,11 @@ static void full_append(struct kv *kv, int layer, int item, int token, const flo
 {
     const struct kv_item *it = &kv->items[item];
     size_t dim = (size_t)kv->config.head_dim;
-    size_t row = (size_t)(it->position + token) * dim;
+    size_t row = (size_t)(it->position + token) * kv->row_bytes;
     for (int h = 0; h < kv->config.n_head_kv; h++) {
         size_t from = (size_t)h * dim;
-        kv->config.kernels->to_f16((int)dim, k + from, full_head(kv, layer, it->sequence, 0, h) + row);
-        kv->config.kernels->to_f16((int)dim, v + from, full_head(kv, layer, it->sequence, 1, h) + row);
+        kv_row_store(&kv->config, k + from, full_head(kv, layer, it->sequence, 0, h) + row);
+        kv_row_store(&kv->config, v + from, full_head(kv, layer, it->sequence, 1, h) + row);
     }
 }
 

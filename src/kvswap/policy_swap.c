@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "kernels/attention.h"
+#include "kvswap/adapter_file.h"
 #include "kvswap/swap.h"
 
 /* ---- open and close ------------------------------------------------------------------------ */
@@ -88,6 +89,8 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
         if (!swap_layout_allocate(kv))
             status = error_memory(err, kv->plan.bytes, "the KV cache");
     }
+    if (status == ASHLAR_OK && metadata && config->adapter)
+        status = adapter_file_read(config->adapter, config->fingerprint, &kv->adapters, err);
     if (status == ASHLAR_OK)
         status = open_io(kv, err);
     if (status != ASHLAR_OK) {
@@ -100,6 +103,7 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     kv->stats.select_tokens = kv->plan.select_groups * kv->plan.shape.group_tokens;
     kv->stats.reuse_tokens = kv->plan.reuse_groups * kv->plan.shape.group_tokens;
     kv->stats.rank = kv->plan.rank;
+    kv->stats.adapter = metadata ? config->adapter : NULL;
     *out = kv;
     return ASHLAR_OK;
 }
@@ -143,6 +147,14 @@ static void refuse(struct kv_item *item, const ashlar_error *error, ashlar_error
         *err = *error;
 }
 
+/* Describe an item that a failed write-behind took out of the pass. */
+static void report(struct kv *kv, ashlar_error *err)
+{
+    for (int i = 0; i < kv->n_items; i++)
+        if (kv->items[i].status != ASHLAR_OK)
+            refuse(&kv->items[i], &swap_of(kv, i)->error, err);
+}
+
 static void begin_item(struct kv *kv, int index, int *chunk_used, ashlar_error *err)
 {
     struct kv_item *item = &kv->items[index];
@@ -157,7 +169,7 @@ static void begin_item(struct kv *kv, int index, int *chunk_used, ashlar_error *
         refuse(item, &s->error, err);
         return;
     }
-    own->mode = !s->swapped ? SWAP_RESIDENT
+    own->mode = !s->swapped || item->fill ? SWAP_RESIDENT /* a fill: nothing to read */
                 : kv->metadata && item->n_tokens == 1 && s->layers[0].n_groups > 0 ? SWAP_SELECT
                                                                                    : SWAP_STREAM;
     int in_tail = item->position - s->layers[0].n_groups * kv->plan.shape.group_tokens;
@@ -189,6 +201,16 @@ static void plan_stream(struct kv *kv)
             plan_item(kv, i);
 }
 
+/* Every Nth of the passes that select and do not stream is checked. */
+static void plan_check(struct kv *kv)
+{
+    bool selects = false;
+    for (int i = 0; i < kv->n_items; i++)
+        selects |= kv->items[i].status == ASHLAR_OK && kv->swap_items[i].mode == SWAP_SELECT;
+    kv->checking = kv->options.check_every && selects && kv->n_stream == 0 &&
+                   ++kv->select_passes % kv->options.check_every == 0;
+}
+
 static void swap_begin(struct kv *kv, struct kv_item *items, int n_items, ashlar_error *err)
 {
     int chunk_used = 0;
@@ -201,7 +223,9 @@ static void swap_begin(struct kv *kv, struct kv_item *items, int n_items, ashlar
     for (int i = 0; i < n_items; i++)
         begin_item(kv, i, &chunk_used, err);
     swap_stage_drain(kv); /* what a spill wrote is read in this pass */
+    report(kv, err);
     plan_stream(kv);
+    plan_check(kv);
 }
 
 /* ---- one layer ----------------------------------------------------------------------------- */
@@ -248,9 +272,9 @@ static void swap_append(struct kv *kv, int layer, int item, int token, const flo
                           : it->position - l->n_groups * kv->plan.shape.group_tokens + token;
     for (int h = 0; h < kv->config.n_head_kv; h++)
         for (int part = 0; part < 2; part++)
-            kv->config.kernels->to_f16(dim, (part ? v : k) + (size_t)h * (size_t)dim,
-                                       own->chunked ? swap_chunk_row(kv, part, h, at)
-                                                    : swap_tail_row(kv, l, part, h, at));
+            kv_row_store(&kv->config, (part ? v : k) + (size_t)h * (size_t)dim,
+                         own->chunked ? swap_chunk_row(kv, part, h, at)
+                                      : swap_tail_row(kv, l, part, h, at));
 }
 
 static int swap_windows(struct kv *kv, int layer)
@@ -266,9 +290,10 @@ static struct kv_span *item_spans(const struct kv *kv, int item, int head, int p
 }
 
 /* A group at `data` as a span of head h. */
-static struct kv_span group_span(const struct kv *kv, const unsigned char *data, int head)
+struct kv_span swap_group_span(const struct kv *kv, const unsigned char *data, int head)
 {
-    size_t rows = (size_t)kv->plan.shape.group_tokens * (size_t)kv->config.head_dim * sizeof(uint16_t);
+    size_t rows = (size_t)kv->plan.shape.group_tokens *
+                  tensor_row_bytes(kv->config.type, kv->config.head_dim);
     return (struct kv_span){data + (size_t)head * rows,
                             data + (size_t)(kv->config.n_head_kv + head) * rows,
                             kv->plan.shape.group_tokens};
@@ -318,7 +343,7 @@ static void show_window(struct kv *kv, int layer, const struct stream_window *w,
     for (int h = 0; h < kv->config.n_head_kv; h++) {
         struct kv_span *spans = item_spans(kv, w->item, h, w->n + newest);
         for (int g = 0; g < w->n; g++)
-            spans[g] = group_span(kv, data + (size_t)g * store_group_bytes(&kv->plan.shape), h);
+            spans[g] = swap_group_span(kv, data + (size_t)g * store_group_bytes(&kv->plan.shape), h);
         if (w->last)
             show_newest(kv, w->item, l, h, spans + w->n);
     }
@@ -358,7 +383,7 @@ static void show_resident(struct kv *kv, int item, int layer, struct kv_view *vi
         struct kv_span *spans = item_spans(kv, item, h, per_head);
         for (int g = 0; g < n_groups; g++) {
             int slot = l->reuse.slot_of[select ? sel->groups[g] : g];
-            spans[g] = group_span(kv, l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape), h);
+            spans[g] = swap_group_span(kv, l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape), h);
         }
         show_newest(kv, item, l, h, spans + n_groups);
     }
@@ -389,6 +414,25 @@ static void swap_window(struct kv *kv, int layer, int window, struct kv_view *vi
     kv->stats.wait_seconds += os_time_seconds() - start;
 }
 
+static void swap_meter(struct kv *kv, int layer, int item, const float *q, ashlar_error *err)
+{
+    ashlar_error error;
+    if (!kv->checking || kv->items[item].status != ASHLAR_OK || kv->swap_items[item].mode != SWAP_SELECT)
+        return;
+    if (swap_check(kv, layer, item, q, &error) != ASHLAR_OK) {
+        swap_break(kv, kv->items[item].sequence, &error);
+        refuse(&kv->items[item], &error, err);
+    }
+}
+
+static bool swap_recall(const struct kv *kv, int layer, ashlar_kv_recall *out)
+{
+    if (!kv->recall || kv->recall[layer].steps == 0)
+        return false;
+    *out = kv->recall[layer];
+    return true;
+}
+
 static void absorb(struct kv *kv, int item, int layer, ashlar_error *err)
 {
     ashlar_error error;
@@ -406,6 +450,7 @@ static void swap_end(struct kv *kv, int layer, ashlar_error *err)
         if (kv->swap_items[i].chunked)
             absorb(kv, i, layer, err);
     swap_stage_submit(kv); /* written while the next layer computes */
+    report(kv, err);
 }
 
 static void swap_commit(struct kv *kv, ashlar_error *err)
@@ -417,6 +462,7 @@ static void swap_commit(struct kv *kv, ashlar_error *err)
             swap_of(kv, i)->length = kv->items[i].position + kv->items[i].n_tokens;
     }
     swap_stage_submit(kv);
+    report(kv, err);
     kv->n_items = 0;
 }
 
@@ -459,12 +505,14 @@ const struct kv_policy kv_policy_kvswap = {
     .begin = swap_begin,
     .predict = swap_predict,
     .append = swap_append,
+    .meter = swap_meter,
     .windows = swap_windows,
     .window = swap_window,
     .end = swap_end,
     .commit = swap_commit,
     .abort = swap_abort,
     .stats = swap_stats,
+    .recall = swap_recall,
 };
 
 const struct kv_policy kv_policy_stream = {

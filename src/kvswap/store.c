@@ -87,7 +87,10 @@ static ashlar_status create_file(struct store *s, const struct store_options *o,
         uint64_t name;
         if (getrandom(&name, sizeof name, 0) != sizeof name)
             return error_errno(err, ASHLAR_FAILED, errno, "random bytes for a file name");
-        snprintf(s->path, sizeof s->path, "%s/ashlar-%016llx.kv", o->folder, (unsigned long long)name);
+        int length = snprintf(s->path, sizeof s->path, "%s/ashlar-%016llx.kv", o->folder, (unsigned long long)name);
+        if (length >= (int)sizeof s->path)
+            return error_set(err, ASHLAR_FAILED, "the KV folder's name is too long (%zu bytes)",
+                             strlen(o->folder));
         s->direct = o->direct;
         s->fd = open(s->path, flags | (o->direct ? O_DIRECT : 0), 0600);
         if (s->fd < 0 && errno == EINVAL && o->direct) { /* tmpfs before Linux 6.6, some FUSE */
@@ -108,7 +111,11 @@ static ashlar_status create_file(struct store *s, const struct store_options *o,
 ashlar_status store_open(struct store *s, const struct store_shape *shape,
                          const struct store_options *options, struct aio *aio, ashlar_error *err)
 {
-    *s = (struct store){.shape = *shape, .aio = aio, .fd = -1, .quota_bytes = options->quota_bytes};
+    *s = (struct store){.shape = *shape,
+                        .aio = aio,
+                        .fd = -1,
+                        .quota_bytes = options->quota_bytes,
+                        .used_bytes = HEADER_BYTES};
     s->payload_bytes = store_token_bytes(shape) * (size_t)shape->group_tokens;
     s->group_bytes = store_group_bytes(shape);
     s->checksums = mem_array((size_t)shape->n_layer * (size_t)shape->max_groups, sizeof *s->checksums);

@@ -44,7 +44,7 @@ struct swap_plan {
 
 struct swap_layer {
     int n_groups;
-    uint16_t *tail;           /* (2, n_head_kv, tail_tokens, head_dim) F16: K then V */
+    unsigned char *tail;      /* (2, n_head_kv, tail_tokens, head_dim): K then V */
     unsigned char *slots;     /* (reuse_groups, group_bytes) */
     struct reuse reuse;
     struct lowrank_rows rows;
@@ -118,7 +118,7 @@ struct kv {
     int n_items;
     struct swap_item *swap_items;    /* (max_items) */
     struct selection *selections[2]; /* (max_items) of odd and even layers */
-    uint16_t *chunk;                 /* (2, n_head_kv, max_tokens, head_dim) */
+    unsigned char *chunk;            /* (2, n_head_kv, max_tokens, head_dim) */
     struct stream_window *stream;    /* (max_items * windows of a full sequence) of every layer */
     int n_stream;
     unsigned char *windows[2];
@@ -137,6 +137,14 @@ struct kv {
     int *query_sums;          /* (max_items) */
     float *scores;            /* (max_items, max_groups) */
     int *order;               /* (max_groups) */
+
+    /* recall meter, when options.check_every is set */
+    bool checking;     /* this pass */
+    int select_passes; /* passes that could be checked */
+    ashlar_kv_recall *recall;      /* (n_layer) */
+    struct swap_mass *check_mass;  /* (n_head, 2) of all keys and of the attended ones */
+    struct kv_span *check_spans;   /* (n_head_kv, 2, window_groups) */
+    unsigned char *check_scratch;  /* (n_head_kv) */
 };
 
 /* swap_layout.c: sizes and memory. */
@@ -157,13 +165,13 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err);
 ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err);
 /** Bring every layer to `length` tokens. */
 ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error *err);
-uint16_t *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token);
-uint16_t *swap_chunk_row(const struct kv *kv, int part, int head, int token);
+unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token);
+unsigned char *swap_chunk_row(const struct kv *kv, int part, int head, int token);
 
 /* swap_stage.c: write-behind. */
 unsigned char *swap_stage_room(struct kv *kv, int n_groups);
-void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, unsigned char *data,
-                      ashlar_error *err);
+/** Queue groups for writing; what cannot be written breaks the sequence. */
+void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, unsigned char *data);
 void swap_stage_submit(struct kv *kv);
 void swap_stage_drain(struct kv *kv);
 
@@ -171,6 +179,21 @@ void swap_stage_drain(struct kv *kv);
 void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride);
 /** Wait for an item's reads of a layer and check them. */
 ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_error *err);
+/** Wait for all reads of an item whose sequence is broken: nobody will look at them. */
+void swap_selection_drain(struct kv *kv, int item);
+
+/* policy_swap.c */
+/** A group's bytes as a span of one KV head. */
+struct kv_span swap_group_span(const struct kv *kv, const unsigned char *data, int head);
+
+/* swap_check.c: the recall meter. */
+size_t swap_check_mass_bytes(const struct kv_config *c);
+size_t swap_check_scratch_bytes(const struct kv_config *c); /* per KV head */
+/**
+ * Compare what an item attends to in a layer with all its keys, by its own queries q (n_head, head_dim).
+ * Reads everything through the first window. Errors: as store_check.
+ */
+ashlar_status swap_check(struct kv *kv, int layer, int item, const float *q, ashlar_error *err);
 
 static inline struct swap_sequence *swap_of(const struct kv *kv, int item)
 {

@@ -15,9 +15,7 @@ enum {
     RECENT_TOKENS = 32,     /* StreamingLLM (arXiv 2309.17453) keeps such a window and 4 sinks */
     GROUP_BYTES = 16 << 10, /* a read that NVMe and eMMC serve at a good rate */
     GROUP_TOKENS_MAX = 16,  /* larger groups catch less of the attention at small budgets */
-    INDEX_TOKENS = 256,     /* keys projected at once; also what a prompt's adapter is fitted to */
-    SIGMA = 8,
-    RANK_FLOOR = 32         /* below it recall breaks down, whatever sigma says */
+    INDEX_TOKENS = 256      /* keys projected at once; also what a prompt's adapter is fitted to */
 };
 
 static int divide_up(int a, int b)
@@ -107,11 +105,24 @@ static void place_scratch(struct kv *kv, struct cursor *c)
     kv->scores = take(c, items * groups, sizeof(float), 64);
 }
 
+static void place_meter(struct kv *kv, struct cursor *c)
+{
+    const struct kv_config *config = &kv->config;
+    if (!kv->plan.rank || !config->options->check_every)
+        return;
+    size_t heads = (size_t)config->n_head_kv;
+    kv->recall = take(c, (size_t)config->n_layer, sizeof *kv->recall, 64);
+    kv->check_mass = take(c, 1, swap_check_mass_bytes(config), 64);
+    kv->check_spans = take(c, heads * 2 * (size_t)kv->plan.window_groups, sizeof *kv->check_spans, 64);
+    kv->check_scratch = take(c, heads, swap_check_scratch_bytes(config), 64);
+}
+
 /* Everything; sequences NULL: as many as the configuration has, measured only. */
 static void place_all(struct kv *kv, struct cursor *c)
 {
     place_buffers(kv, c);
     place_scratch(kv, c);
+    place_meter(kv, c);
     for (int parity = 0; parity < 2; parity++) {
         kv->selections[parity] = take(c, (size_t)kv->config.max_items, sizeof *kv->selections[0], 64);
         for (int i = 0; i < kv->config.max_items; i++) {
@@ -146,13 +157,6 @@ static int default_group(const struct store_shape *shape)
     while (tokens < GROUP_TOKENS_MAX && store_token_bytes(shape) * (size_t)tokens < GROUP_BYTES)
         tokens *= 2;
     return tokens;
-}
-
-static int default_rank(int width, int sigma)
-{
-    int rank = divide_up(width, sigma ? sigma : SIGMA);
-    int low = RANK_FLOOR < width ? RANK_FLOOR : width;
-    return clamp(divide_up(rank, 8) * 8, low, width);
 }
 
 static void set_reuse(struct swap_plan *p, int groups)
@@ -197,7 +201,7 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
 {
     const ashlar_kv_options *o = c->options;
     *p = (struct swap_plan){.width = c->n_head_kv * c->head_dim};
-    p->shape = (struct store_shape){c->n_layer, c->n_head_kv, c->head_dim, TENSOR_F16, 0, 0};
+    p->shape = (struct store_shape){c->n_layer, c->n_head_kv, c->head_dim, c->type, 0, 0};
     int group = o->group_tokens ? o->group_tokens : default_group(&p->shape);
     if (group < 4 || group > ATTN_BLOCK || ATTN_BLOCK % group != 0)
         return error_set(err, ASHLAR_USAGE, "KV groups of %d tokens: not 4, 8, 16, 32 or 64", group);
@@ -210,7 +214,7 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
     p->index_groups = INDEX_TOKENS / group < p->stage_groups ? INDEX_TOKENS / group : p->stage_groups;
     if (metadata) {
         int select = divide_up(o->select_tokens ? o->select_tokens : SELECT_TOKENS, group);
-        p->rank = default_rank(p->width, o->sigma);
+        p->rank = lowrank_rank(p->width, o->sigma);
         p->select_groups = clamp(select, 2, p->shape.max_groups);
     }
     set_reuse(p, p->select_groups);

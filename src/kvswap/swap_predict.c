@@ -157,3 +157,13 @@ ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_err
     sel->n_reads = 0;
     return status;
 }
+
+void swap_selection_drain(struct kv *kv, int item)
+{
+    for (int parity = 0; parity < 2; parity++) {
+        struct selection *sel = &kv->selections[parity][item];
+        for (int i = 0; i < sel->n_reads; i++)
+            aio_wait(kv->aio, &sel->reads[i]);
+        sel->n_reads = 0;
+    }
+}

@@ -7,29 +7,29 @@
 #include "base/mem.h"
 #include "kvswap/swap.h"
 
-static size_t row_values(const struct kv *kv)
+static size_t row_bytes(const struct kv *kv)
 {
-    return (size_t)kv->config.head_dim;
+    return tensor_row_bytes(kv->config.type, kv->config.head_dim);
 }
 
-uint16_t *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token)
+unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token)
 {
     size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
-    return l->tail + (index * (size_t)kv->plan.tail_tokens + (size_t)token) * row_values(kv);
+    return l->tail + (index * (size_t)kv->plan.tail_tokens + (size_t)token) * row_bytes(kv);
 }
 
-uint16_t *swap_chunk_row(const struct kv *kv, int part, int head, int token)
+unsigned char *swap_chunk_row(const struct kv *kv, int part, int head, int token)
 {
     size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
-    return kv->chunk + (index * (size_t)kv->config.max_tokens + (size_t)token) * row_values(kv);
+    return kv->chunk + (index * (size_t)kv->config.max_tokens + (size_t)token) * row_bytes(kv);
 }
 
 /* Row of a token inside a group's bytes: K of all heads, then V. */
-static uint16_t *group_row(const struct kv *kv, unsigned char *group, int part, int head, int token)
+static unsigned char *group_row(const struct kv *kv, unsigned char *group, int part, int head, int token)
 {
     size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
     index = index * (size_t)kv->plan.shape.group_tokens + (size_t)token;
-    return (uint16_t *)(void *)group + index * row_values(kv);
+    return group + index * row_bytes(kv);
 }
 
 static unsigned char *slot_data(const struct kv *kv, const struct swap_layer *l, int slot)
@@ -56,8 +56,20 @@ void swap_break(struct kv *kv, int sequence, const ashlar_error *error)
         s->error = *error;
     }
     for (int i = 0; i < kv->n_items; i++)
-        if (kv->items[i].sequence == sequence)
-            kv->items[i].status = error->status;
+        if (kv->items[i].sequence == sequence) {
+            kv->items[i].status = s->error.status;
+            swap_selection_drain(kv, i);
+        }
+}
+
+/* A write-behind that failed has broken the sequence: why. */
+static ashlar_status check_broken(const struct swap_sequence *s, ashlar_error *err)
+{
+    if (!s->broken)
+        return ASHLAR_OK;
+    if (err)
+        *err = s->error;
+    return s->error.status;
 }
 
 /* Keys of n groups at `data`, head by head, to (tokens, width) floats. */
@@ -68,7 +80,7 @@ static void flatten_keys(struct kv *kv, unsigned char *data, int n, float *keys)
     for (int g = 0; g < n; g++, data += store_group_bytes(&kv->plan.shape))
         for (int t = 0; t < tokens; t++)
             for (int h = 0; h < kv->config.n_head_kv; h++, keys += dim)
-                k->dequantize(TENSOR_F16, dim, group_row(kv, data, 0, h, t), keys);
+                k->dequantize(kv->config.type, dim, group_row(kv, data, 0, h, t), keys);
 }
 
 /* Low-rank rows of groups [first, first + n); the first keys of a layer make its adapter. */
@@ -110,16 +122,19 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
             unsigned char *data = swap_stage_room(kv, n);
             memcpy(data, slot_data(kv, l, g), (size_t)n * group_bytes); /* group g is in slot g */
             status = index_groups(kv, l, i, g, n, data, err);
-            swap_stage_write(kv, sequence, i, g, n, data, err);
+            if (status == ASHLAR_OK)
+                swap_stage_write(kv, sequence, i, g, n, data);
+            if (status == ASHLAR_OK)
+                status = check_broken(s, err);
             g += n;
         }
     }
     swap_stage_submit(kv);
-    return s->broken ? s->error.status : status;
+    return status == ASHLAR_OK ? check_broken(s, err) : status;
 }
 
 /* Row of token `token` of the tail followed by the item's chunk. */
-static uint16_t *pending_row(const struct kv *kv, const struct swap_layer *l, int item, int n_tail,
+static unsigned char *pending_row(const struct kv *kv, const struct swap_layer *l, int item, int n_tail,
                              int part, int head, int token)
 {
     return token < n_tail ? swap_tail_row(kv, l, part, head, token)
@@ -130,7 +145,7 @@ static uint16_t *pending_row(const struct kv *kv, const struct swap_layer *l, in
 static void fill_group(const struct kv *kv, const struct swap_layer *l, int item, int n_tail, int first,
                        unsigned char *group)
 {
-    size_t bytes = row_values(kv) * sizeof(uint16_t);
+    size_t bytes = row_bytes(kv);
     for (int part = 0; part < 2; part++)
         for (int h = 0; h < kv->config.n_head_kv; h++)
             for (int t = 0; t < kv->plan.shape.group_tokens; t++)
@@ -143,7 +158,7 @@ static void fill_group(const struct kv *kv, const struct swap_layer *l, int item
 /* What is not in a group becomes the tail; rows move to lower places only, so order matters. */
 static void keep_tail(const struct kv *kv, struct swap_layer *l, int item, int n_tail, int first, int n)
 {
-    size_t bytes = row_values(kv) * sizeof(uint16_t);
+    size_t bytes = row_bytes(kv);
     for (int part = 0; part < 2; part++)
         for (int h = 0; h < kv->config.n_head_kv; h++)
             for (int t = 0; t < n; t++)
@@ -170,9 +185,10 @@ ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err)
             ashlar_status status = index_groups(kv, l, layer, first, n, data, err);
             if (status != ASHLAR_OK)
                 return status;
-            swap_stage_write(kv, it->sequence, layer, first, n, data, err);
-            if (s->broken)
-                return s->error.status;
+            swap_stage_write(kv, it->sequence, layer, first, n, data);
+            status = check_broken(s, err);
+            if (status != ASHLAR_OK)
+                return status;
         } else {
             for (int g = 0; g < n; g++)
                 reuse_take(&l->reuse, first + g, kv->step); /* free slots are taken in order */
@@ -207,7 +223,7 @@ static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int l
 {
     struct swap_layer *l = &s->layers[layer];
     int group = kv->plan.shape.group_tokens, old = l->n_groups;
-    size_t bytes = row_values(kv) * sizeof(uint16_t);
+    size_t bytes = row_bytes(kv);
     int moved = old * group < length ? length - old * group : 0; /* tail tokens that stay */
     for (int part = 0; part < 2; part++)
         for (int h = 0; h < kv->config.n_head_kv; h++)
@@ -236,7 +252,7 @@ ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error
     int least = kv->plan.shape.max_groups;
     swap_stage_drain(kv);
     if (s->broken)
-        return error_set(err, s->error.status, "%s", s->error.message);
+        return check_broken(s, err);
     for (int i = 0; i < kv->plan.shape.n_layer; i++) {
         int keep = whole < s->layers[i].n_groups ? whole : s->layers[i].n_groups;
         if (keep < s->layers[i].n_groups) {

@@ -46,8 +46,7 @@ unsigned char *swap_stage_room(struct kv *kv, int n_groups)
     return stage->data + (size_t)stage->n_groups * store_group_bytes(&kv->plan.shape);
 }
 
-void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, unsigned char *data,
-                      ashlar_error *err)
+void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, unsigned char *data)
 {
     struct stage *stage = &kv->stages[kv->stage];
     struct swap_sequence *s = &kv->sequences[sequence];
@@ -55,8 +54,6 @@ void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, 
     if (store_write(&s->store, layer, group, n, data, &stage->requests[stage->n_requests], &error) !=
         ASHLAR_OK) {
         swap_break(kv, sequence, &error);
-        if (err)
-            *err = error;
         return;
     }
     stage->owners[stage->n_requests++] = sequence;

@@ -47,9 +47,8 @@ static void growth_keeps_the_contents(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 1 << 20);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 5000; i++)
         assert_true(buf_printf(&b, "%04d,", i));
-    }
     assert_int_equal(b.length, 25000);
     assert_memory_equal(b.data + 5 * 4321, "4321,", 5);
     assert_int_equal(strlen(b.data), b.length);

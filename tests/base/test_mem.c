@@ -12,9 +12,8 @@
 static bool all_zero(const unsigned char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (p[i]) {
+        if (p[i])
             return false;
-        }
     }
     return true;
 }
@@ -79,9 +78,8 @@ static void large_pages_are_aligned_to_2_mib(void **state)
         p[i] = mem_pages((2 << 20) + 4096 * (size_t)i);
         assert_int_equal((uintptr_t)p[i] % (2 << 20), 0);
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         mem_pages_free(p[i], (2 << 20) + 4096 * (size_t)i);
-    }
 }
 
 static void impossible_pages_are_refused(void **state)

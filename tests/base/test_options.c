@@ -57,9 +57,8 @@ static ashlar_status parse(const char *first, ...)
     int argc = 1;
     va_list args;
     va_start(args, first);
-    for (const char *a = first; a; a = va_arg(args, const char *)) {
+    for (const char *a = first; a; a = va_arg(args, const char *))
         argv[argc++] = (char *)a;
-    }
     va_end(args);
     memset(&set, 0, sizeof set);
     memset(&err, 0, sizeof err);
@@ -136,9 +135,8 @@ static void list_has_a_limit(void **state)
 {
     (void)state;
     char *argv[66] = {(char *)"run"};
-    for (int i = 1; i < 66; i++) {
+    for (int i = 1; i < 66; i++)
         argv[i] = (char *)"--stop=x";
-    }
     memset(&set, 0, sizeof set);
     assert_int_equal(options_parse(&command, 65, argv, operands, &n_operands, &help, &err),
                      ASHLAR_OK);
@@ -259,9 +257,8 @@ static void size_syntax(void **state)
         assert_true(parse_size(good[i].text, &bytes));
         assert_true(bytes == good[i].bytes);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(parse_size(bad[i], &bytes));
-    }
 }
 
 static void unknown_option_suggests_the_nearest(void **state)
@@ -321,12 +318,10 @@ static void help_text_is_complete_and_narrow(void **state)
     assert_memory_equal(out.data, start, sizeof start - 1);
     assert_non_null(strstr(out.data, "\n      --count N           any whole number\n"));
     assert_non_null(strstr(out.data, "\n  -h, --help              show this help\n"));
-    for (const char *line = out.data; *line; line = strchr(line, '\n') + 1) {
+    for (const char *line = out.data; *line; line = strchr(line, '\n') + 1)
         assert_in_range(strcspn(line, "\n"), 0, 79);
-    }
-    for (const struct option *o = options; o->name; o++) {
+    for (const struct option *o = options; o->name; o++)
         assert_non_null(strstr(out.data, o->name));
-    }
     buf_fini(&out);
 }
 

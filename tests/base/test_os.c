@@ -120,9 +120,8 @@ static void whole_file_is_read(void **state)
     struct buf b;
     buf_init(&b, 1 << 20);
     char text[50001];
-    for (size_t i = 0; i < sizeof text - 1; i++) {
+    for (size_t i = 0; i < sizeof text - 1; i++)
         text[i] = (char)('a' + i % 26);
-    }
     text[sizeof text - 1] = '\0';
     assert_int_equal(os_read_file(write_file("long", text), &b, NULL), ASHLAR_OK);
     assert_int_equal(b.length, sizeof text - 1);

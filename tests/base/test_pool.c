@@ -147,9 +147,8 @@ static void slow_worker_chunk(void *context, int chunk, int n_chunks, int thread
 {
     (void)chunk;
     (void)n_chunks;
-    if (thread > 0) {
+    if (thread > 0)
         sleep_us(3000);
-    }
     atomic_fetch_add((atomic_int *)context, 1);
 }
 
@@ -177,9 +176,8 @@ static void empty_step_returns(void **state)
 static void pools_open_and_close_without_work(void **state)
 {
     (void)state;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++)
         pool_free(open_pool(1 + i % 4));
-    }
     pool_free(NULL);
 }
 
@@ -200,9 +198,8 @@ static void workers_block_signals(void **state)
     struct pool *pool = open_pool(2);
     int blocked[8];
     pool_run(pool, 8, record_mask, blocked);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 8; i++)
         assert_int_not_equal(blocked[i], 0);
-    }
     sigset_t set;
     pthread_sigmask(SIG_BLOCK, NULL, &set);
     assert_int_equal(sigismember(&set, SIGINT), 0);

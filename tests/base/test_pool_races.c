@@ -96,14 +96,12 @@ static void run(int n_threads, unsigned spin, int n_steps)
         step->open = true;
         pool_run(pool, step->n_chunks, functions[which], step);
         step->open = false;
-        for (int c = 0; c < step->n_chunks; c++) {
+        for (int c = 0; c < step->n_chunks; c++)
             assert_int_equal(step->seen[c], 1);
-        }
         assert_int_equal(atomic_load(&step->wrong), 0);
     }
-    for (int i = 0; i < N_CONTEXTS; i++) {
+    for (int i = 0; i < N_CONTEXTS; i++)
         assert_int_equal(atomic_load(&steps[i].wrong), 0);
-    }
     pool_free(pool);
 }
 
@@ -132,9 +130,8 @@ static void meet(void *context, int chunk, int n_chunks, int thread)
     (void)thread;
     atomic_int *arrived = context;
     atomic_fetch_add(arrived, 1);
-    while (atomic_load(arrived) < n_chunks) {
+    while (atomic_load(arrived) < n_chunks)
         sched_yield();
-    }
 }
 
 static void nothing(void *context, int chunk, int n_chunks, int thread)

@@ -20,9 +20,8 @@ static void known_sequence(void **state)
     };
     struct rng rng;
     rng_seed(&rng, 42);
-    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         assert_true(rng_u64(&rng) == expected[i]);
-    }
 }
 
 static void seeds_give_different_sequences(void **state)
@@ -32,9 +31,8 @@ static void seeds_give_different_sequences(void **state)
     rng_seed(&a, 1);
     rng_seed(&b, 2);
     int equal = 0;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++)
         equal += rng_u64(&a) == rng_u64(&b);
-    }
     assert_int_equal(equal, 0);
 }
 
@@ -62,9 +60,8 @@ static void below_is_unbiased_for_large_bounds(void **state)
     struct rng rng;
     rng_seed(&rng, 4);
     int low = 0;
-    for (int i = 0; i < 30000; i++) {
+    for (int i = 0; i < 30000; i++)
         low += rng_below(&rng, 3u << 30) % 3 == 0;
-    }
     assert_in_range(low, 9600, 10400);
 }
 

@@ -31,9 +31,8 @@ static void bytes_for_people(void **state)
                  {UINT64_C(5) << 40, "5.0 TiB"},
                  {UINT64_MAX, "16.0 EiB"}};
     char out[16];
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_string_equal(text_bytes(cases[i].bytes, out), cases[i].text);
-    }
 }
 
 struct terminal {
@@ -109,24 +108,21 @@ static void bar_shows_share_and_rate(void **state)
 static void redraws_are_limited(void **state)
 {
     struct terminal *t = *state;
-    if (t->slave < 0) {
+    if (t->slave < 0)
         skip();
-    }
     struct progress_bar bar;
     progress_init(&bar, t->slave);
     double start = os_time_seconds();
-    for (uint64_t i = 0; os_time_seconds() - start < 0.35; i++) {
+    for (uint64_t i = 0; os_time_seconds() - start < 0.35; i++)
         progress_update(&bar, "load", i, 1000000);
-    }
     assert_in_range(count(said(t), "load"), 2, 4);
 }
 
 static void new_step_is_drawn_at_once(void **state)
 {
     struct terminal *t = *state;
-    if (t->slave < 0) {
+    if (t->slave < 0)
         skip();
-    }
     struct progress_bar bar;
     progress_init(&bar, t->slave);
     progress_update(&bar, "load", 1, 2);
@@ -139,9 +135,8 @@ static void new_step_is_drawn_at_once(void **state)
 static void large_totals_are_bytes(void **state)
 {
     struct terminal *t = *state;
-    if (t->slave < 0) {
+    if (t->slave < 0)
         skip();
-    }
     struct progress_bar bar;
     progress_init(&bar, t->slave);
     progress_update(&bar, "load", UINT64_C(512) << 20, UINT64_C(2) << 30);
@@ -151,9 +146,8 @@ static void large_totals_are_bytes(void **state)
 static void bar_never_wraps(void **state)
 {
     struct terminal *t = *state;
-    if (t->slave < 0) {
+    if (t->slave < 0)
         skip();
-    }
     for (unsigned short columns = 1; columns < 100; columns++) {
         ioctl(t->slave, TIOCSWINSZ, &(struct winsize){.ws_row = 24, .ws_col = columns});
         struct progress_bar bar;
@@ -176,9 +170,8 @@ static void hidden_off_a_terminal_and_on_a_dumb_one(void **state)
     assert_int_equal(lseek(fd, 0, SEEK_END), 0);
     close(fd);
     unlink(path);
-    if (t->slave < 0) {
+    if (t->slave < 0)
         return;
-    }
     setenv("TERM", "dumb", 1);
     progress_init(&bar, t->slave);
     progress_update(&bar, "load", 1, 2);
@@ -192,9 +185,8 @@ static void hidden_off_a_terminal_and_on_a_dumb_one(void **state)
 static void no_colour_is_ever_used(void **state)
 {
     struct terminal *t = *state;
-    if (t->slave < 0) {
+    if (t->slave < 0)
         skip();
-    }
     struct progress_bar bar;
     progress_init(&bar, t->slave);
     progress_update(&bar, "load", 1, 0);

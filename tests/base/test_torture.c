@@ -37,9 +37,8 @@ static ashlar_status use_memory(void *context, ashlar_error *err)
     struct arena arena;
     ashlar_status status = ASHLAR_OK;
     void *array = mem_array(10, 100), *pages = mem_pages(5 << 20);
-    if (!arena_init(&arena, 3 << 20) || !array || !pages) {
+    if (!arena_init(&arena, 3 << 20) || !array || !pages)
         status = error_memory(err, 0, "the test");
-    }
     arena_fini(&arena);
     mem_pages_free(pages, 5 << 20);
     free(array);
@@ -59,12 +58,10 @@ static ashlar_status use_files(void *context, ashlar_error *err)
     struct buf b;
     buf_init(&b, 1 << 20);
     ashlar_status status = os_map_open(&map, "/proc/self/exe", err);
-    if (status == ASHLAR_OK) {
+    if (status == ASHLAR_OK)
         status = os_read_file("/proc/self/maps", &b, err);
-    }
-    if (status == ASHLAR_OK && !buf_printf(&b, "%100000d", 1)) {
+    if (status == ASHLAR_OK && !buf_printf(&b, "%100000d", 1))
         status = error_memory(err, 100000, "the test");
-    }
     buf_fini(&b);
     os_map_close(&map);
     return status;

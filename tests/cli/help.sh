@@ -7,24 +7,25 @@ help='Usage: ashlar COMMAND [options]
 Run language models (GGUF files) on this computer'\''s processor.
 
 Commands:
-  run       generate text from a prompt, or chat
-  bench     measure prefill and decode speed, and memory
-  eval      EVAL
-  inspect   INSPECT
-  version   print the version, the compiler and the kernels that run here
-  help      list the commands, or the options of one
+  run        generate text from a prompt, or chat
+  bench      measure prefill and decode speed, and memory
+  eval       EVAL
+  calibrate  fit the predictions of --kv kvswap to a model and texts
+  inspect    INSPECT
+  version    print the version, the compiler and the kernels that run here
+  help       list the commands, or the options of one
 
   ashlar help COMMAND lists a command'\''s options.
 '
 for spelling in help --help -h; do
     expect 0 "$ashlar" $spelling
     # the two summaries belong to other files; here only that there is one
-    sed -i 's/^  eval      .*/  eval      EVAL/; s/^  inspect   .*/  inspect   INSPECT/' "$work/out"
+    sed -i 's/^  eval      .*/  eval       EVAL/; s/^  inspect   .*/  inspect    INSPECT/' "$work/out"
     out_is "$help"
     [ -s "$work/err" ] && fail "help wrote to stderr"
 done
 
-for command in run bench eval inspect version help; do
+for command in run bench eval calibrate inspect version help; do
     expect 0 "$ashlar" help "$command"
     out_has "^Usage: ashlar $command"
     cp "$work/out" "$work/help"

@@ -23,6 +23,7 @@ const struct check_case check_cases[] = {
     {"silu_mul", check_silu_mul},
     {"add", check_add},
     {"to_f16", check_to_f16},
+    {"score", check_score},
     {"attend", check_attend},
     {"attend over any cut into spans", check_attend_spans},
     {NULL, NULL},

@@ -1,7 +1,7 @@
 /*
  * check_attend.c: one unit of attention against a softmax in double over all visible keys at once.
- * Compared are what merging keeps: the logarithm of the sum of exponentials, and the weighted mean of
- * the values; for a query that sees no key, the exact empty result.
+ * Compared are what merging keeps: the logarithm of the sum of exponentials, and the weighted mean
+ * of the values; for a query that sees no key, the exact empty result.
  */
 #include "check_list.h"
 #include "kernels/formats.h"
@@ -74,7 +74,8 @@ static void unit_init(struct check *c, struct unit *u, int head_dim, int n_group
                             .n_q = n_q, .spans = u->spans};
     a->q_stride = (size_t)n_group * (size_t)head_dim + 5;
     a->scale = 1 / sqrtf((float)head_dim);
-    u->q = guarded_floats(c, (size_t)(n_q - 1) * a->q_stride + (size_t)(n_group * head_dim), 1.5f, 4);
+    size_t q_floats = (size_t)(n_q - 1) * a->q_stride + (size_t)(n_group * head_dim);
+    u->q = guarded_floats(c, q_floats, 1.5f, 4);
     a->q = u->q.data;
     add_spans(c, u, n_keys, longest_span);
     a->key_end = n_keys;
@@ -149,7 +150,8 @@ static bool row_right(struct check *c, const struct unit *u, int row)
         for (int j = 0; j < a->head_dim; j++)
             empty = empty && acc[j] == 0;
         return empty || check_failed(c, "dim %d group %d q %d row %d sees no key: max %g sum %g",
-                                     a->head_dim, a->n_group, a->n_q, row, a->max[row], a->sum[row]);
+                                     a->head_dim, a->n_group, a->n_q, row, a->max[row],
+                                     a->sum[row]);
     }
     want = reference(u, q, a->key_begin, end, mean);
     double got = a->max[row] + log(a->sum[row]), worst = 0;
@@ -158,8 +160,8 @@ static bool row_right(struct check *c, const struct unit *u, int row)
         worst = isnan(off) ? INFINITY : fmax(worst, off);
     }
     bool ok = fabs(got - want) <= tolerance(c) * fmax(1, fabs(want)) && worst <= tolerance(c);
-    return ok || check_failed(c, "dim %d group %d q %d keys [%d, %d) visible %d row %d: log sum %g, "
-                              "want %g; mean off by %g", a->head_dim, a->n_group, a->n_q,
+    return ok || check_failed(c, "dim %d group %d q %d keys [%d, %d) visible %d row %d: log sum "
+                              "%g, want %g; mean off by %g", a->head_dim, a->n_group, a->n_q,
                               a->key_begin, a->key_end, a->n_visible, row, got, want, worst);
 }
 

@@ -20,6 +20,7 @@ bool check_rope(struct check *c);
 bool check_silu_mul(struct check *c);
 bool check_add(struct check *c);
 bool check_to_f16(struct check *c);
+bool check_score(struct check *c);
 
 /* check_attend.c */
 bool check_attend(struct check *c);

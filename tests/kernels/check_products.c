@@ -153,9 +153,9 @@ static bool output_right(struct check *c, const struct product *p, const struct 
                 ok = fabs(got - want) <= 1e-5 * bound + slack;
             }
             if (!ok)
-                return check_failed(c, "%s k %d rows %d tokens %d row %d token %d%s: %.9g, want %.9g",
-                                    tensor_type_name(p->type), p->k, p->n_rows, p->n_tok, r, t,
-                                    p->add ? " add" : "", got, want);
+                return check_failed(c, "%s k %d rows %d tokens %d row %d token %d%s: %.9g, want "
+                                    "%.9g", tensor_type_name(p->type), p->k, p->n_rows, p->n_tok,
+                                    r, t, p->add ? " add" : "", got, want);
         }
     }
     return true;
@@ -183,8 +183,8 @@ static bool try_product(struct check *c, const struct product *p)
               output_right(c, p, &a, (uint8_t *)w.data + 2 * row_bytes, out, y_stride);
     for (size_t i = y_stride - 1; ok && i < y_floats; i += y_stride)
         if (out[i] != 77.0f)
-            ok = check_failed(c, "%s k %d rows %d: wrote between rows of y", tensor_type_name(p->type),
-                              p->k, p->n_rows);
+            ok = check_failed(c, "%s k %d rows %d: wrote between rows of y",
+                              tensor_type_name(p->type), p->k, p->n_rows);
     acts_free(&a);
     guarded_free(&w);
     guarded_free(&panel);

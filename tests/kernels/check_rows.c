@@ -1,4 +1,4 @@
-/* check_rows.c: the entries that work on one row: unpacking, conversions, norms, rotation, gates. */
+/* check_rows.c: entries that work on one row: unpacking, conversions, norms, rotation, gates. */
 #include "check_list.h"
 #include "kernels/formats.h"
 #include <math.h>
@@ -165,7 +165,8 @@ static bool same_floats(struct check *c, const char *what, int n, const float *g
 {
     for (int i = 0; i < n; i++)
         if (!near(got[i], want[i], relative * fabs((double)want[i]) + floor))
-            return check_failed(c, "%s n %d value %d: %.9g, want %.9g", what, n, i, got[i], want[i]);
+            return check_failed(c, "%s n %d value %d: %.9g, want %.9g", what, n, i, got[i],
+                                want[i]);
     return true;
 }
 
@@ -174,7 +175,8 @@ bool check_rms_norm(struct check *c)
     static const int lengths[] = {1, 5, 8, 31, 64, 100, 288, 2048, 4099};
     for (int i = 0; i < 9; i++) {
         int n = lengths[i];
-        struct guarded x = guarded_floats(c, (size_t)n, 3, 4), w = guarded_floats(c, (size_t)n, 1, 4);
+        struct guarded x = guarded_floats(c, (size_t)n, 3, 4);
+        struct guarded w = guarded_floats(c, (size_t)n, 1, 4);
         struct guarded a = guarded_new((size_t)n * 4, 4), b = guarded_new((size_t)n * 4, 4);
         c->scalar->rms_norm(n, x.data, w.data, 1e-5f, a.data);
         c->table->rms_norm(n, x.data, w.data, 1e-5f, b.data);
@@ -195,7 +197,8 @@ static bool rope_heads(struct check *c, bool neox, int n_heads, int head_dim, in
 {
     int n = n_heads * head_dim, half = rope_dims / 2;
     struct guarded a = guarded_floats(c, (size_t)n, 1, 4), b = guarded_new((size_t)n * 4, 4);
-    struct guarded cosine = guarded_new((size_t)half * 4, 4), sine = guarded_new((size_t)half * 4, 4);
+    struct guarded cosine = guarded_new((size_t)half * 4, 4);
+    struct guarded sine = guarded_new((size_t)half * 4, 4);
     for (int i = 0; i < half; i++) {
         float angle = 6.2831853f * rng_float(&c->rng);
         ((float *)cosine.data)[i] = cosf(angle);
@@ -250,7 +253,8 @@ bool check_silu_mul(struct check *c)
 bool check_add(struct check *c)
 {
     for (int n = 1; n < 300; n += n < 40 ? 1 : 37) {
-        struct guarded x = guarded_floats(c, (size_t)n, 1, 4), y = guarded_floats(c, (size_t)n, 1, 4);
+        struct guarded x = guarded_floats(c, (size_t)n, 1, 4);
+        struct guarded y = guarded_floats(c, (size_t)n, 1, 4);
         struct guarded a = guarded_new((size_t)n * 4, 4);
         memcpy(a.data, y.data, (size_t)n * 4);
         c->scalar->add(n, x.data, a.data);
@@ -259,6 +263,33 @@ bool check_add(struct check *c)
         guarded_free(&x);
         guarded_free(&y);
         guarded_free(&a);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* Low-rank scores: all ranks up to 40, then some larger ones; extreme bytes among the random. */
+bool check_score(struct check *c)
+{
+    for (int rank = 1; rank < 300; rank += rank < 40 ? 1 : 61) {
+        int n = 1 + (int)rng_below(&c->rng, 9), sum = 0;
+        struct guarded rows = guarded_new((size_t)(n * rank), 1), q = guarded_new((size_t)rank, 1);
+        struct guarded scales = guarded_floats(c, (size_t)n, 1, 4);
+        struct guarded a = guarded_new((size_t)n * 4, 4), b = guarded_new((size_t)n * 4, 4);
+        for (int i = 0; i < n * rank; i++)
+            ((uint8_t *)rows.data)[i] = (uint8_t)(i % 3 ? rng_below(&c->rng, 256) : 255);
+        for (int i = 0; i < rank; i++) {
+            int v = i % 3 ? (int)rng_below(&c->rng, 255) - 127 : 127;
+            ((int8_t *)q.data)[i] = (int8_t)v;
+            sum += v;
+        }
+        c->scalar->score(n, rank, rows.data, scales.data, q.data, sum, 0.7f, a.data);
+        c->table->score(n, rank, rows.data, scales.data, q.data, sum, 0.7f, b.data);
+        bool ok = same_floats(c, "score", n, b.data, a.data, 1e-6, 0);
+        struct guarded *all[] = {&rows, &q, &scales, &a, &b};
+        for (int i = 0; i < 5; i++)
+            guarded_free(all[i]);
         if (!ok)
             return false;
     }

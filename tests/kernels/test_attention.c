@@ -105,11 +105,10 @@ static void batch_run(struct batch *b, const struct kernels *kernels, int n_thre
         for (size_t j = 0; j < (size_t)b->items[i].n_q * b->items[i].out_stride; j++)
             b->out[i][j] = UNTOUCHED;
     assert_int_equal(pool_new(n_threads, &pool, NULL), ASHLAR_OK);
-    assert_true(arena_init(&arena, attention_bytes(kernels, n_threads, b->n_head, b->n_head_kv,
-                                                   b->head_dim, b->n_items, b->max_tokens,
-                                                   b->max_keys)));
-    assert_true(attention_init(&attention, kernels, pool, b->n_head, b->n_head_kv, b->head_dim,
-                               TENSOR_F16, b->n_items, b->max_tokens, b->max_keys, &arena));
+    struct attention_shape shape = {b->n_head,  b->n_head_kv,  b->head_dim, TENSOR_F16,
+                                    b->n_items, b->max_tokens, b->max_keys};
+    assert_true(arena_init(&arena, attention_bytes(kernels, n_threads, &shape)));
+    assert_true(attention_init(&attention, kernels, pool, &shape, &arena));
     attention_run(&attention, b->items, b->n_items);
     arena_fini(&arena);
     pool_free(pool);

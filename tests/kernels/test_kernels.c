@@ -28,8 +28,8 @@ static void run_case(void **state)
                      (unsigned long long)seed);
 }
 
-/* What the encoder of model/quantize.c writes comes back: the two know the formats independently. The
- * limits are a bit above half a quantisation step's share of normally distributed values. */
+/* What the encoder of model/quantize.c writes comes back: the two know the formats independently.
+ * The limits are a bit above half a quantisation step's share of normally distributed values. */
 static void test_decodes_encoded(void **state)
 {
     (void)state;
@@ -37,9 +37,10 @@ static void test_decodes_encoded(void **state)
     static const struct {
         enum tensor_type type;
         double most; /* root mean square of the error over that of the values */
-    } limits[] = {{TENSOR_F32, 0},      {TENSOR_F16, 4e-4},  {TENSOR_BF16, 3e-3}, {TENSOR_Q8_0, 0.01},
-                  {TENSOR_Q6_K, 0.04},  {TENSOR_Q5_0, 0.07}, {TENSOR_Q5_1, 0.06}, {TENSOR_Q5_K, 0.06},
-                  {TENSOR_Q4_0, 0.13},  {TENSOR_Q4_1, 0.11}, {TENSOR_Q4_K, 0.11}, {TENSOR_Q3_K, 0.3},
+    } limits[] = {{TENSOR_F32, 0},     {TENSOR_F16, 4e-4},  {TENSOR_BF16, 3e-3},
+                  {TENSOR_Q8_0, 0.01}, {TENSOR_Q6_K, 0.04}, {TENSOR_Q5_0, 0.07},
+                  {TENSOR_Q5_1, 0.06}, {TENSOR_Q5_K, 0.06}, {TENSOR_Q4_0, 0.13},
+                  {TENSOR_Q4_1, 0.11}, {TENSOR_Q4_K, 0.11}, {TENSOR_Q3_K, 0.3},
                   {TENSOR_Q2_K, 0.45}};
     static float x[N], y[N];
     static unsigned char row[4 * N];
