@@ -70,11 +70,12 @@ def run(argv, env=None, timeout=None):
 
 # ---- where things are --------------------------------------------------------------------------
 
-def base_parser(description, epilog=None):
+def base_parser(description, epilog=None, peer_needed=True):
     """The options that every script here takes."""
     p = argparse.ArgumentParser(description=description, epilog=epilog,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("peer", metavar="PEER_DIR", type=Path, help="llama.cpp tree, built")
+    p.add_argument("peer", metavar="PEER_DIR", type=Path, nargs=None if peer_needed else "?",
+                   help="llama.cpp tree, built")
     p.add_argument("--peer-build", metavar="DIR", type=Path,
                    help="its build folder (default PEER_DIR/build)")
     p.add_argument("--build", metavar="DIR", type=Path, default=ROOT / "build",
@@ -91,7 +92,7 @@ class Programs:
 
     def __init__(self, args):
         self.args = args
-        self.peer_build = args.peer_build or args.peer / "build"
+        self.peer_build = args.peer_build or (args.peer and args.peer / "build")
         self.ashlar = self._need(args.build / "ashlar", "run `make`")
         self.mkmodel = self._need(args.build / "tools" / "mkmodel", "run `make tools`")
 
@@ -108,9 +109,12 @@ class Programs:
         return self._need(self.args.build / "tools" / "logits", "run `make tools`")
 
     def peer_logits(self):
-        """bench/llama-logits.c, compiled against the peer's libllama when it is out of date."""
-        source = ROOT / "bench" / "llama-logits.c"
-        program = self.args.cache / "llama-logits"
+        return self.against_peer("llama-logits")
+
+    def against_peer(self, name):
+        """bench/NAME.c, compiled against the peer's libllama when it is out of date."""
+        source = ROOT / "bench" / f"{name}.c"
+        program = self.args.cache / name
         libraries = self.peer_build / "bin"
         library = self._need(libraries / "libllama.so", "configure it with BUILD_SHARED_LIBS=ON")
         stale = [source, library]

@@ -98,7 +98,7 @@ def positions(tokens, labels, line_end, furthest, rng):
         ends = np.flatnonzero(tokens[row][:first[0] if len(first) else length] == line_end)
         if len(ends) == 0:
             continue
-        total = int(math.exp(rng.random() * math.log(spare)))
+        total = int(rng.random() ** 2 * spare)  # all distances, the near ones more often
         chosen = rng.sample(list(ends), min(len(ends), rng.randint(1, 6)))
         cuts = sorted(rng.randint(0, total) for _ in range(len(chosen) - 1))
         sizes = np.diff([0] + cuts + [total])

@@ -32,13 +32,14 @@ const struct cli_command *cli_find(const char *name);
 int cli_unknown(const char *name);
 
 extern const struct command command_run, command_bench, command_inspect, command_eval,
-    command_calibrate, command_version, command_help;
+    command_calibrate, command_tune, command_version, command_help;
 
 int cmd_run(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_calibrate(int argc, char **argv);
+int cmd_tune(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

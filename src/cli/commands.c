@@ -8,8 +8,13 @@
 enum { COMMANDS_MAX = 16 };
 
 const struct cli_command cli_commands[] = {
-    {&command_run, cmd_run},             {&command_bench, cmd_bench},     {&command_eval, cmd_eval},
-    {&command_calibrate, cmd_calibrate}, {&command_inspect, cmd_inspect}, {&command_version, cmd_version},
+    {&command_run, cmd_run},
+    {&command_bench, cmd_bench},
+    {&command_eval, cmd_eval},
+    {&command_calibrate, cmd_calibrate},
+    {&command_tune, cmd_tune},
+    {&command_inspect, cmd_inspect},
+    {&command_version, cmd_version},
     {&command_help, cmd_help},
     {NULL, NULL},
 };

@@ -1,6 +1,8 @@
 /* engine_options.c: see engine_options.h. */
 #include "cli/engine_options.h"
 
+#include "cli/kv_profile.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +10,7 @@ static struct {
     int threads;
     const char *isa;
     bool map;
-    const char *budget, *latency;
+    const char *budget, *latency, *profile;
     ashlar_kv_options kv;
 } set;
 
@@ -39,6 +41,8 @@ const struct option engine_option_table[] = {
      "compression of the metadata: width of the keys / rank (8)"},
     {"kv-mass", 0, OPTION_FLOAT, &set.kv.mass, 0, 1, "P",
      "select fewer tokens once they hold this share of the predicted attention (0: off)"},
+    {"kv-profile", 0, OPTION_STRING, &set.profile, 0, 0, "FILE",
+     "settings that ashlar tune chose; those given win"},
     {"kv-adapter", 0, OPTION_STRING, &set.kv.adapter, 0, 0, "FILE",
      "what predicts, made by ashlar calibrate, or none to take it from the prompt (MODEL.adapter.gguf beside "
      "the model, where it exists)"},
@@ -102,5 +106,7 @@ ashlar_status engine_options_apply(ashlar_options *o, ashlar_error *err)
         status = parse_budget(set.budget, &o->kv, err);
     if (status == ASHLAR_OK && set.latency)
         status = parse_latency(set.latency, &o->kv.io_latency, err);
+    if (status == ASHLAR_OK && set.profile)
+        status = kv_profile_apply(set.profile, &o->kv, err);
     return status;
 }

@@ -17,6 +17,18 @@ ashlar_status aio_open(const char *kind, int depth, struct aio **out, ashlar_err
     return aio_threads_open(depth, out, err);
 }
 
+bool aio_advance(struct aio_request *r, size_t n)
+{
+    r->done += n;
+    for (; r->n_iov > 0 && n >= r->iov->iov_len; r->iov++, r->n_iov--)
+        n -= r->iov->iov_len;
+    if (r->n_iov > 0) {
+        r->iov->iov_base = (char *)r->iov->iov_base + n;
+        r->iov->iov_len -= n;
+    }
+    return r->done >= r->bytes;
+}
+
 ashlar_status aio_error(const struct aio_request *r, const char *path, ashlar_error *err)
 {
     const char *what = r->write ? "write" : "read";

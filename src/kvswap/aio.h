@@ -12,6 +12,8 @@
 #ifndef KVSWAP_AIO_H
 #define KVSWAP_AIO_H
 
+#include <sys/uio.h>
+
 #include "base/error.h"
 
 enum { AIO_ALIGN = 4096 };
@@ -19,8 +21,10 @@ enum { AIO_ALIGN = 4096 };
 struct aio_request {
     int fd;
     bool write;
-    unsigned char *data;
-    size_t bytes;
+    unsigned char *data; /* where the first byte goes or comes from */
+    struct iovec *iov;   /* (n_iov) pieces of the transfer, which is used up; NULL: `data` is one piece */
+    int n_iov;
+    size_t bytes; /* of all pieces */
     uint64_t offset;
     /* out, valid after aio_wait */
     int error;     /* 0, an errno value, or AIO_SHORT: the file ended early */
@@ -99,6 +103,9 @@ static inline void aio_close(struct aio *aio)
     if (aio)
         aio->ops->close(aio);
 }
+
+/** Note n more bytes as transferred (for implementations): true when that was all. */
+bool aio_advance(struct aio_request *request, size_t n);
 
 /** A request's failure in words ("read of 16384 bytes at 4096: Input/output error"); FAILED or NO_RESOURCE. */
 ashlar_status aio_error(const struct aio_request *request, const char *path, ashlar_error *err);

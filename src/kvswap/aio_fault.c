@@ -16,6 +16,12 @@ struct fault {
     struct aio_fault_plan *plan;
 };
 
+/* A byte of the request's data; of the first piece when there are several. */
+static unsigned char *middle(const struct aio_request *r)
+{
+    return r->data + (r->iov ? 0 : r->bytes / 2);
+}
+
 static void fault_submit(struct aio *aio, struct aio_request *requests, int n)
 {
     struct fault *f = (struct fault *)aio;
@@ -25,7 +31,7 @@ static void fault_submit(struct aio *aio, struct aio_request *requests, int n)
                       index - f->plan->first < f->plan->count;
         requests[i].fault = chosen ? f->plan->fault : AIO_FAULT_NONE;
         if (chosen && requests[i].write && f->plan->fault == AIO_FAULT_CORRUPT)
-            requests[i].data[requests[i].bytes / 2] ^= 0x10; /* before it reaches the disk */
+            *middle(&requests[i]) ^= 0x10; /* before it reaches the disk */
     }
     aio_submit(f->inner, requests, n);
 }
@@ -44,7 +50,7 @@ static void strike(struct aio_request *r)
         r->error = AIO_SHORT;
         r->done = r->bytes / 2;
     } else if (fault == AIO_FAULT_CORRUPT && !r->write)
-        r->data[r->bytes / 2] ^= 0x10;
+        *middle(r) ^= 0x10;
     else if (fault == AIO_FAULT_LATE)
         nanosleep(&(struct timespec){0, 20000000}, NULL);
 }

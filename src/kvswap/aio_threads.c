@@ -30,15 +30,17 @@ static int transfer(struct aio_request *r)
 {
     while (r->done < r->bytes) {
         off_t at = (off_t)(r->offset + r->done);
-        ssize_t n = r->write ? pwrite(r->fd, r->data + r->done, r->bytes - r->done, at)
-                             : pread(r->fd, r->data + r->done, r->bytes - r->done, at);
+        struct iovec whole = {r->data + r->done, r->bytes - r->done};
+        struct iovec *iov = r->iov ? r->iov : &whole;
+        int n_iov = r->iov ? r->n_iov : 1;
+        ssize_t n = r->write ? pwritev(r->fd, iov, n_iov, at) : preadv(r->fd, iov, n_iov, at);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0)
             return errno;
         if (n == 0)
             return AIO_SHORT;
-        r->done += (size_t)n;
+        aio_advance(r, (size_t)n);
     }
     return 0;
 }

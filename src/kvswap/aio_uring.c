@@ -39,10 +39,15 @@ static void prepare(struct uring *u, struct aio_request *r)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     unsigned char *data = r->data + r->done;
     unsigned left = (unsigned)(r->bytes - r->done);
-    if (r->write)
-        io_uring_prep_write(sqe, r->fd, data, left, r->offset + r->done);
+    uint64_t offset = r->offset + r->done;
+    if (r->iov && r->write)
+        io_uring_prep_writev(sqe, r->fd, r->iov, (unsigned)r->n_iov, offset);
+    else if (r->iov)
+        io_uring_prep_readv(sqe, r->fd, r->iov, (unsigned)r->n_iov, offset);
+    else if (r->write)
+        io_uring_prep_write(sqe, r->fd, data, left, offset);
     else
-        io_uring_prep_read(sqe, r->fd, data, left, r->offset + r->done);
+        io_uring_prep_read(sqe, r->fd, data, left, offset);
     io_uring_sqe_set_data(sqe, r);
     u->in_flight++;
 }
@@ -66,7 +71,7 @@ static struct aio_request *complete(struct uring *u, struct io_uring_cqe *cqe)
         finish(r, -result);
     else if (result == 0)
         finish(r, AIO_SHORT);
-    else if ((r->done += (size_t)result) >= r->bytes)
+    else if (aio_advance(r, (size_t)result))
         finish(r, 0);
     return r->finished ? NULL : r;
 }

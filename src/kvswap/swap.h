@@ -77,9 +77,11 @@ struct selection {
     int layer;   /* -1: none */
     int n;
     int *groups; /* (select_groups + 1) rising */
-    int n_reads;
-    int *read_groups, *read_slots;   /* (select_groups + 1) */
-    struct aio_request *reads;       /* (select_groups + 1) */
+    int n_missing;
+    int *missing;               /* (select_groups + 1) groups being read, rising */
+    struct iovec *pieces;       /* (select_groups + 1) their slots */
+    int n_reads;                /* neighbours share one */
+    struct aio_request *reads;  /* among kv->reads */
 };
 
 /** One write-behind buffer. */
@@ -118,6 +120,7 @@ struct kv {
     int n_items;
     struct swap_item *swap_items;    /* (max_items) */
     struct selection *selections[2]; /* (max_items) of odd and even layers */
+    struct aio_request *reads[2];    /* (max_items * (select_groups + 1)) of their items, in order */
     unsigned char *chunk;            /* (2, n_head_kv, max_tokens, head_dim) */
     struct stream_window *stream;    /* (max_items * windows of a full sequence) of every layer */
     int n_stream;

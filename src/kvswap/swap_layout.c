@@ -60,9 +60,8 @@ static void place_selection(const struct swap_plan *p, struct cursor *c, struct 
 {
     size_t n = (size_t)p->select_groups + 1;
     sel->groups = take(c, n, sizeof(int), 64);
-    sel->read_groups = take(c, n, sizeof(int), 64);
-    sel->read_slots = take(c, n, sizeof(int), 64);
-    sel->reads = take(c, n, sizeof *sel->reads, 64);
+    sel->missing = take(c, n, sizeof(int), 64);
+    sel->pieces = take(c, n, sizeof *sel->pieces, 64);
 }
 
 static void place_buffers(struct kv *kv, struct cursor *c)
@@ -124,6 +123,8 @@ static void place_all(struct kv *kv, struct cursor *c)
     place_scratch(kv, c);
     place_meter(kv, c);
     for (int parity = 0; parity < 2; parity++) {
+        size_t reads = (size_t)kv->config.max_items * ((size_t)kv->plan.select_groups + 1);
+        kv->reads[parity] = take(c, reads, sizeof *kv->reads[0], 64);
         kv->selections[parity] = take(c, (size_t)kv->config.max_items, sizeof *kv->selections[0], 64);
         for (int i = 0; i < kv->config.max_items; i++) {
             struct selection none;

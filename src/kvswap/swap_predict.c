@@ -14,7 +14,10 @@
 #include "kvswap/select.h"
 #include "kvswap/swap.h"
 
-enum { SCORE_GROUPS = 256 }; /* groups of one chunk of scoring */
+enum {
+    SCORE_GROUPS = 256, /* groups of one chunk of scoring */
+    READ_GROUPS = 64    /* neighbours of one read */
+};
 
 /* Mean over the query heads that share a KV head: (n_head_kv, head_dim), in place at the front of q. */
 static void average_heads(const struct kv *kv, float *q)
@@ -77,16 +80,11 @@ static void score_chunk(void *context, int chunk, int n_chunks, int thread)
     }
 }
 
-/* Fill in an item's selection and start the reads of what is not resident. */
-static void choose(struct kv *kv, struct selection *sel, int item, int layer, const float *scores)
+/* Give every chosen group that is not in memory a slot. */
+static void take_slots(struct kv *kv, struct selection *sel, struct swap_layer *l)
 {
-    struct swap_sequence *s = swap_of(kv, item);
-    struct swap_layer *l = &s->layers[layer];
-    sel->layer = layer;
-    sel->n_reads = 0;
-    sel->groups[0] = 0;
-    sel->n = 1 + select_groups(scores, l->n_groups, 1, kv->plan.select_groups - 1,
-                               kv->plan.select_groups / 4, kv->options.mass, kv->order, sel->groups + 1);
+    size_t group_bytes = store_group_bytes(&kv->plan.shape);
+    sel->n_missing = 0;
     for (int i = 0; i < sel->n; i++) /* mark what is there before anything is given away */
         kv->stats.hits += reuse_find(&l->reuse, sel->groups[i], kv->step) >= 0;
     for (int i = 0; i < sel->n; i++) {
@@ -94,15 +92,40 @@ static void choose(struct kv *kv, struct selection *sel, int item, int layer, co
         if (l->reuse.slot_of[group] >= 0)
             continue;
         int slot = reuse_take(&l->reuse, group, kv->step);
-        int r = sel->n_reads++;
-        sel->read_groups[r] = group;
-        sel->read_slots[r] = slot;
-        store_read(&s->store, layer, group, 1,
-                   l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape), &sel->reads[r]);
+        sel->missing[sel->n_missing] = group;
+        sel->pieces[sel->n_missing++] =
+            (struct iovec){l->slots + (size_t)slot * group_bytes, group_bytes};
     }
-    kv->stats.misses += (uint64_t)sel->n_reads;
-    kv->stats.reads += (uint64_t)sel->n_reads;
-    kv->stats.bytes_read += (uint64_t)sel->n_reads * store_group_bytes(&kv->plan.shape);
+    kv->stats.misses += (uint64_t)sel->n_missing;
+    kv->stats.bytes_read += (uint64_t)sel->n_missing * group_bytes;
+}
+
+/* Requests for the missing groups, neighbours together; returns how many. */
+static int plan_reads(struct selection *sel, const struct store *store, int layer,
+                      struct aio_request *reads)
+{
+    sel->reads = reads;
+    sel->n_reads = 0;
+    for (int i = 0, n; i < sel->n_missing; i += n) {
+        for (n = 1; i + n < sel->n_missing && n < READ_GROUPS; n++)
+            if (sel->missing[i + n] != sel->missing[i] + n)
+                break;
+        struct aio_request *r = &reads[sel->n_reads++];
+        store_read(store, layer, sel->missing[i], n, sel->pieces[i].iov_base, r);
+        r->iov = &sel->pieces[i];
+        r->n_iov = n;
+    }
+    return sel->n_reads;
+}
+
+static void choose(struct kv *kv, struct selection *sel, int item, int layer, const float *scores)
+{
+    struct swap_layer *l = &swap_of(kv, item)->layers[layer];
+    sel->layer = layer;
+    sel->groups[0] = 0;
+    sel->n = 1 + select_groups(scores, l->n_groups, 1, kv->plan.select_groups - 1,
+                               kv->plan.select_groups / 4, kv->options.mass, kv->order, sel->groups + 1);
+    take_slots(kv, sel, l);
 }
 
 void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride)
@@ -131,28 +154,51 @@ void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride)
     }
     struct scoring scoring = {kv, layer, (most_groups + SCORE_GROUPS - 1) / SCORE_GROUPS, items};
     pool_run(kv->config.pool, n * scoring.chunks_per_item, score_chunk, &scoring);
-    for (int i = 0; i < n; i++)
-        choose(kv, &selections[items[i]], items[i], layer,
-               kv->scores + (size_t)i * (size_t)kv->plan.shape.max_groups);
-    for (int i = 0; i < n; i++)
-        aio_submit(kv->aio, selections[items[i]].reads, selections[items[i]].n_reads);
+    struct aio_request *reads = kv->reads[layer & 1];
+    int n_reads = 0;
+    for (int i = 0; i < n; i++) {
+        struct selection *sel = &selections[items[i]];
+        choose(kv, sel, items[i], layer, kv->scores + (size_t)i * (size_t)kv->plan.shape.max_groups);
+        n_reads += plan_reads(sel, &swap_of(kv, items[i])->store, layer, reads + n_reads);
+    }
+    aio_submit(kv->aio, reads, n_reads); /* one submission for the whole batch */
+    kv->stats.reads += (uint64_t)n_reads;
     kv->stats.predict_seconds += os_time_seconds() - start;
+}
+
+/* Check the n groups that one finished read brought; what is not right is not resident. */
+static ashlar_status check_read(struct kv *kv, int item, int layer, const struct aio_request *read,
+                                const int *groups, int n, ashlar_error *err)
+{
+    struct swap_sequence *s = swap_of(kv, item);
+    struct swap_layer *l = &s->layers[layer];
+    ashlar_status status = ASHLAR_OK;
+    for (int i = 0; i < n; i++) {
+        unsigned char *data =
+            l->slots + (size_t)l->reuse.slot_of[groups[i]] * store_group_bytes(&kv->plan.shape);
+        ashlar_status one = store_check(&s->store, layer, groups[i], 1, data, read,
+                                        status == ASHLAR_OK ? err : NULL);
+        if (one != ASHLAR_OK)
+            reuse_drop(&l->reuse, groups[i]);
+        status = status == ASHLAR_OK ? one : status;
+    }
+    return status;
 }
 
 ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_error *err)
 {
     struct selection *sel = &kv->selections[layer & 1][item];
-    struct swap_sequence *s = swap_of(kv, item);
+    size_t group_bytes = store_group_bytes(&kv->plan.shape);
     ashlar_status status = ASHLAR_OK;
+    const int *groups = sel->missing;
     for (int i = 0; i < sel->n_reads; i++) {
-        aio_wait(kv->aio, &sel->reads[i]);
-        ashlar_error *where = status == ASHLAR_OK ? err : NULL;
-        ashlar_status one = store_check(&s->store, layer, sel->read_groups[i], 1, sel->reads[i].data,
-                                        &sel->reads[i], where);
-        if (one != ASHLAR_OK) { /* never attended to, never taken for resident */
-            reuse_drop(&s->layers[layer].reuse, sel->read_groups[i]);
-            status = status == ASHLAR_OK ? one : status;
-        }
+        struct aio_request *read = &sel->reads[i];
+        int n = (int)(read->bytes / group_bytes);
+        aio_wait(kv->aio, read);
+        ashlar_status one =
+            check_read(kv, item, layer, read, groups, n, status == ASHLAR_OK ? err : NULL);
+        status = status == ASHLAR_OK ? one : status;
+        groups += n;
     }
     sel->n_reads = 0;
     return status;

@@ -20,7 +20,10 @@ enum {
     SCORE_CHUNK = 1024,
     SELECT_GROUPS = 4096,
     SELECT_BEST = 50,
-    REPEATS = 5
+    LEAST_SELECTED = 16, /* groups: a prediction that chooses fewer misses more of what matters */
+    REPEATS = 5,
+    HANDOFFS = 2000,
+    PREDICT_HANDOFFS = 3 /* of a prediction: the query, its rotation, the scores */
 };
 
 /* Quality first: these are tried in order, and the first that fits the budget is taken. */
@@ -60,6 +63,19 @@ static double time_score(struct score_bench *b, struct pool *pool)
     return best / ((double)SCORE_TOKENS * (SCORE_RANK + sizeof(float)));
 }
 
+static void no_work(void *context, int chunk, int n_chunks, int thread)
+{
+    (void)context, (void)chunk, (void)n_chunks, (void)thread;
+}
+
+static double time_handoff(struct pool *pool)
+{
+    double start = os_time_seconds();
+    for (int i = 0; i < HANDOFFS; i++)
+        pool_run(pool, pool_threads(pool), no_work, NULL);
+    return (os_time_seconds() - start) / HANDOFFS;
+}
+
 static double time_select(float *scores)
 {
     int order[SELECT_GROUPS], chosen[SELECT_BEST];
@@ -89,6 +105,7 @@ ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool
     b.scores = b.scales + SCORE_TOKENS;
     costs->score_seconds = time_score(&b, pool);
     costs->select_seconds = time_select(b.scores);
+    costs->handoff_seconds = time_handoff(pool);
     mem_pages_free(pages, bytes);
     return ASHLAR_OK;
 }
@@ -118,7 +135,8 @@ static struct tune_choice estimate(const struct kv_config *c, const struct swap_
     x.io_seconds = tune_io_seconds(d, store_group_bytes(&p->shape), x.misses);
     double attended = (double)x.select_tokens + p->recent_tokens + group;
     x.compute_seconds = costs->layer_seconds + batch * attended * costs->attend_seconds;
-    x.predict_seconds = costs->query_seconds +
+    x.predict_seconds = costs->query_seconds + PREDICT_HANDOFFS * costs->handoff_seconds +
+                        x.misses * d->submit_seconds +
                         batch * (tokens * ((double)p->rank + sizeof(float)) * costs->score_seconds +
                                  p->shape.max_groups * costs->select_seconds);
     /* The reads of layers 0 and 1 are waited for; the others' overlap the layer before. */
@@ -141,7 +159,8 @@ static int try_groups(const struct kv_config *c, int sigma, int select, const st
     o.select_tokens = select;
     for (int i = 0; i < N_GROUPS; i++) {
         o.group_tokens = c->options->group_tokens ? c->options->group_tokens : groups[i];
-        if (swap_plan_make(&config, true, &plan, err) == ASHLAR_OK) {
+        bool coarse = !c->options->group_tokens && n > 0 && groups[i] * LEAST_SELECTED > select;
+        if (!coarse && swap_plan_make(&config, true, &plan, err) == ASHLAR_OK) {
             out[n] = estimate(&config, &plan, costs, d, base_hits);
             out[n++].sigma = sigma;
         }

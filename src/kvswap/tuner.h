@@ -13,6 +13,7 @@ enum { TUNE_BLOCKS = 5, TUNE_DEPTHS = 4, TUNE_CANDIDATES = 64 };
 struct tune_device {
     int blocks[TUNE_BLOCKS], depths[TUNE_DEPTHS];
     double seconds[TUNE_BLOCKS][TUNE_DEPTHS];
+    double submit_seconds; /* the caller's time for one read */
     const char *io; /* "io_uring" or "threads" */
     bool direct;    /* O_DIRECT; else the page cache was measured */
 };
@@ -36,9 +37,10 @@ struct tune_costs {
     double query_seconds;         /* the predicted query of one layer */
     double score_seconds;         /* one byte of low-rank metadata */
     double select_seconds;        /* one group that may be selected */
+    double handoff_seconds;       /* giving the threads one piece of work */
 };
 
-/** Measure score_seconds and select_seconds; the rest stays. Errors: NO_RESOURCE. */
+/** Measure score_seconds, select_seconds and handoff_seconds; the rest stays. Errors: NO_RESOURCE. */
 ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool *pool, struct tune_costs *costs,
                                       ashlar_error *err);
 

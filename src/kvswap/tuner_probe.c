@@ -17,7 +17,9 @@
 #include "kvswap/tuner.h"
 
 enum {
-    FILE_BYTES = 256 << 20, /* beyond most disks' own caches of hot blocks */
+    FILE_LEAST = 16 << 20,
+    FILE_MOST = 256 << 20, /* beyond most disks' own caches of hot blocks */
+    FILE_PER_SECOND = 64 << 20, /* a short probe writes a small file */
     WRITE_BYTES = 1 << 20,
     MOST_BURSTS = 4096,
     LEAST_BURSTS = 3
@@ -32,9 +34,18 @@ struct probe {
     char path[512];
     bool direct;
     unsigned char *buffer; /* (largest depth * largest block) */
+    uint64_t file_bytes;
     struct aio_request requests[64];
     struct rng rng;
+    double submit_seconds, submitted; /* time in aio_submit, and requests */
+    double times[MOST_BURSTS];
 };
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
 
 /* A file without a name: nothing is left behind however the program ends. */
 static ashlar_status create(struct probe *p, const char *folder, ashlar_error *err)
@@ -51,7 +62,7 @@ static ashlar_status create(struct probe *p, const char *folder, ashlar_error *e
 /* Random bytes: neither holes nor compression may make the disk look fast. */
 static ashlar_status write_file(struct probe *p, const struct log *log, ashlar_error *err)
 {
-    for (uint64_t at = 0; at < FILE_BYTES; at += WRITE_BYTES) {
+    for (uint64_t at = 0; at < p->file_bytes; at += WRITE_BYTES) {
         for (size_t i = 0; i < WRITE_BYTES; i += sizeof(uint64_t)) {
             uint64_t value = rng_u64(&p->rng);
             memcpy(p->buffer + i, &value, sizeof value);
@@ -61,7 +72,7 @@ static ashlar_status write_file(struct probe *p, const struct log *log, ashlar_e
         aio_wait(p->aio, &r);
         if (r.error)
             return aio_error(&r, p->path, err);
-        if (!log_progress(log, "probe", at + WRITE_BYTES, 2 * (uint64_t)FILE_BYTES))
+        if (!log_progress(log, "probe", at + WRITE_BYTES, 2 * p->file_bytes))
             return error_set(err, ASHLAR_CANCELLED, "cancelled");
     }
     if (fdatasync(p->fd) != 0)
@@ -76,8 +87,11 @@ static ashlar_status burst(struct probe *p, int block, int depth, ashlar_error *
             .fd = p->fd,
             .data = p->buffer + (size_t)i * (size_t)block,
             .bytes = (size_t)block,
-            .offset = (uint64_t)rng_below(&p->rng, (uint32_t)(FILE_BYTES / block)) * (uint64_t)block};
+            .offset = (uint64_t)rng_below(&p->rng, (uint32_t)(p->file_bytes / (uint64_t)block)) * (uint64_t)block};
+    double start = os_time_seconds();
     aio_submit(p->aio, p->requests, depth);
+    p->submit_seconds += os_time_seconds() - start;
+    p->submitted += depth;
     for (int i = 0; i < depth; i++)
         aio_wait(p->aio, &p->requests[i]);
     for (int i = 0; i < depth; i++)
@@ -86,7 +100,7 @@ static ashlar_status burst(struct probe *p, int block, int depth, ashlar_error *
     return ASHLAR_OK;
 }
 
-/* Mean time of a burst, after one that does not count. */
+/* Median time of a burst, after one that does not count: a stall says nothing of the others. */
 static ashlar_status measure(struct probe *p, int block, int depth, double seconds, double *out,
                              ashlar_error *err)
 {
@@ -94,11 +108,13 @@ static ashlar_status measure(struct probe *p, int block, int depth, double secon
     double start = os_time_seconds(), now = start;
     int n = 0;
     while (status == ASHLAR_OK && n < MOST_BURSTS && (n < LEAST_BURSTS || now - start < seconds)) {
+        double before = now;
         status = burst(p, block, depth, err);
         now = os_time_seconds();
-        n++;
+        p->times[n++] = now - before;
     }
-    *out = n ? (now - start) / n : 0.0;
+    qsort(p->times, (size_t)n, sizeof *p->times, compare_times);
+    *out = n ? p->times[n / 2] : 0.0;
     return status;
 }
 
@@ -131,33 +147,40 @@ static ashlar_status open_aio(struct probe *p, const ashlar_kv_options *o, ashla
 ashlar_status tune_probe(const char *folder, const ashlar_kv_options *o, double seconds, const struct log *log,
                          struct tune_device *out, ashlar_error *err)
 {
-    struct probe p = {.fd = -1};
+    struct probe *p = mem_array(1, sizeof *p);
+    if (!p)
+        return error_memory(err, sizeof *p, "the probe of the disk");
+    p->fd = -1;
+    double wanted = fmin(fmax(seconds * FILE_PER_SECOND, FILE_LEAST), FILE_MOST);
+    p->file_bytes = (uint64_t)wanted / WRITE_BYTES * WRITE_BYTES;
     ashlar_kv_options unlimited = {.io = o->io}; /* the file is written at full speed */
     size_t bytes = (size_t)depths[TUNE_DEPTHS - 1] * (size_t)blocks[TUNE_BLOCKS - 1];
-    rng_seed(&p.rng, 1);
+    rng_seed(&p->rng, 1);
     memcpy(out->blocks, blocks, sizeof blocks);
     memcpy(out->depths, depths, sizeof depths);
-    p.buffer = mem_pages(bytes);
+    p->buffer = mem_pages(bytes);
     ashlar_status status =
-        p.buffer ? open_aio(&p, &unlimited, err) : error_memory(err, bytes, "the probe of the disk");
+        p->buffer ? open_aio(p, &unlimited, err) : error_memory(err, bytes, "the probe of the disk");
     if (status == ASHLAR_OK)
-        status = create(&p, folder, err);
+        status = create(p, folder, err);
     if (status == ASHLAR_OK)
-        status = write_file(&p, log, err);
-    const char *io = p.aio ? p.aio->ops->name : NULL; /* a rate limiter has a name of its own */
-    aio_close(p.aio);
-    p.aio = NULL;
+        status = write_file(p, log, err);
+    const char *io = p->aio ? p->aio->ops->name : NULL; /* a rate limiter has a name of its own */
+    aio_close(p->aio);
+    p->aio = NULL;
     if (status == ASHLAR_OK)
-        status = open_aio(&p, o, err);
+        status = open_aio(p, o, err);
     if (status == ASHLAR_OK) {
         out->io = io;
-        out->direct = p.direct;
-        status = measure_all(&p, seconds, log, out, err);
+        out->direct = p->direct;
+        status = measure_all(p, seconds, log, out, err);
+        out->submit_seconds = p->submitted > 0 ? p->submit_seconds / p->submitted : 0.0;
     }
-    aio_close(p.aio);
-    if (p.fd >= 0)
-        close(p.fd);
-    mem_pages_free(p.buffer, bytes);
+    aio_close(p->aio);
+    if (p->fd >= 0)
+        close(p->fd);
+    mem_pages_free(p->buffer, bytes);
+    free(p);
     return status;
 }
 

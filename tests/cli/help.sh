@@ -11,6 +11,7 @@ Commands:
   bench      measure prefill and decode speed, and memory
   eval       EVAL
   calibrate  fit the predictions of --kv kvswap to a model and texts
+  tune       choose the settings of --kv kvswap for a model and this machine
   inspect    INSPECT
   version    print the version, the compiler and the kernels that run here
   help       list the commands, or the options of one
@@ -25,7 +26,7 @@ for spelling in help --help -h; do
     [ -s "$work/err" ] && fail "help wrote to stderr"
 done
 
-for command in run bench eval calibrate inspect version help; do
+for command in run bench eval calibrate tune inspect version help; do
     expect 0 "$ashlar" help "$command"
     out_has "^Usage: ashlar $command"
     cp "$work/out" "$work/help"

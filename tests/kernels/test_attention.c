@@ -96,7 +96,60 @@ static void batch_free(struct batch *b)
     }
 }
 
-static void batch_run(struct batch *b, const struct kernels *kernels, int n_threads)
+/* One item's spans cut to keys [first, end) of every head. */
+static int cut_spans(const struct batch *b, const struct attention_item *item, int first, int end,
+                     struct kv_span *out)
+{
+    int n_spans = 0;
+    for (int h = 0; h < b->n_head_kv; h++) {
+        int at = 0, n = 0;
+        for (int s = 0; s < item->n_spans; s++) {
+            struct kv_span span = item->spans[h * item->n_spans + s];
+            int from = first > at ? first - at : 0, to = end - at < span.n ? end - at : span.n;
+            at += span.n;
+            if (from >= to)
+                continue;
+            size_t skip = (size_t)from * (size_t)b->head_dim;
+            out[h * item->n_spans + n++] = (struct kv_span){(const uint16_t *)span.k + skip,
+                                                            (const uint16_t *)span.v + skip,
+                                                            to - from};
+        }
+        n_spans = n;
+    }
+    for (int h = 1; h < b->n_head_kv; h++)
+        memmove(out + h * n_spans, out + h * item->n_spans, (size_t)n_spans * sizeof *out);
+    return n_spans;
+}
+
+/* All keys at once, or in windows of so many ranges; items that have ended wait. */
+static void run_windows(const struct batch *b, struct attention *attention, int ranges)
+{
+    struct attention_item items[ITEMS_MAX];
+    struct kv_span *spans[ITEMS_MAX];
+    bool more = true;
+    for (int i = 0; i < b->n_items; i++)
+        spans[i] = must(malloc((size_t)(b->n_head_kv * b->items[i].n_spans) * sizeof *spans[i]));
+    for (int window = 0; more; window++) {
+        more = false;
+        for (int i = 0; i < b->n_items; i++) {
+            int n_keys = b->items[i].n_keys, length = ranges * attention_range_keys(n_keys);
+            int first = window * length, end = first + length < n_keys ? first + length : n_keys;
+            items[i] = b->items[i];
+            items[i].first_key = first;
+            items[i].window_keys = first < n_keys ? end - first : 0;
+            items[i].spans = spans[i];
+            if (first < n_keys)
+                items[i].n_spans = cut_spans(b, &b->items[i], first, end, spans[i]);
+            more |= end < n_keys && first < n_keys;
+        }
+        attention_run(attention, items, b->n_items);
+    }
+    for (int i = 0; i < b->n_items; i++)
+        free(spans[i]);
+}
+
+/* `ranges` in a window; 0: all keys at once. */
+static void batch_run(struct batch *b, const struct kernels *kernels, int n_threads, int ranges)
 {
     struct pool *pool;
     struct arena arena;
@@ -109,7 +162,10 @@ static void batch_run(struct batch *b, const struct kernels *kernels, int n_thre
                                     b->n_items, b->max_tokens, b->max_keys};
     assert_true(arena_init(&arena, attention_bytes(kernels, n_threads, &shape)));
     assert_true(attention_init(&attention, kernels, pool, &shape, &arena));
-    attention_run(&attention, b->items, b->n_items);
+    if (ranges)
+        run_windows(b, &attention, ranges);
+    else
+        attention_run(&attention, b->items, b->n_items);
     arena_fini(&arena);
     pool_free(pool);
 }
@@ -182,7 +238,7 @@ static void try_tables(int n_head, int n_head_kv, int head_dim, const struct sha
     struct batch b;
     batch_init(&b, n_head, n_head_kv, head_dim, shapes);
     for (int i = 0; i < n; i++) {
-        batch_run(&b, tables[i], 2);
+        batch_run(&b, tables[i], 2, 0);
         batch_check(&b, tables[i]->name);
     }
     batch_free(&b);
@@ -230,7 +286,24 @@ static void test_head_widths(void **state)
         try_tables(3, 1, widths[i], (struct shape[]){{1, 70}, {20, 90}, {0}});
 }
 
-/* The same bits for any number of threads. */
+/* The same bits as the first run, for other threads or windows. */
+static void try_again(struct batch *b, const struct kernels *kernels, int n_threads, int ranges)
+{
+    float *first[ITEMS_MAX];
+    batch_run(b, kernels, 1, 0);
+    for (int j = 0; j < b->n_items; j++) {
+        size_t bytes = (size_t)b->items[j].n_q * b->items[j].out_stride * sizeof(float);
+        first[j] = must(malloc(bytes));
+        memcpy(first[j], b->out[j], bytes);
+    }
+    batch_run(b, kernels, n_threads, ranges);
+    for (int j = 0; j < b->n_items; j++) {
+        size_t bytes = (size_t)b->items[j].n_q * b->items[j].out_stride * sizeof(float);
+        assert_memory_equal(first[j], b->out[j], bytes);
+        free(first[j]);
+    }
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -238,21 +311,21 @@ static void test_threads(void **state)
     int n = kernels_available(tables);
     struct batch b;
     batch_init(&b, 4, 2, 64, (struct shape[]){{1, 2000}, {70, 300}, {3, 600}, {0}});
-    for (int i = n > 2 ? n - 2 : 0; i < n; i++) {
-        float *first[ITEMS_MAX];
-        batch_run(&b, tables[i], 1);
-        for (int j = 0; j < b.n_items; j++) {
-            size_t bytes = (size_t)b.items[j].n_q * b.items[j].out_stride * sizeof(float);
-            first[j] = must(malloc(bytes));
-            memcpy(first[j], b.out[j], bytes);
-        }
-        batch_run(&b, tables[i], 5);
-        for (int j = 0; j < b.n_items; j++) {
-            size_t bytes = (size_t)b.items[j].n_q * b.items[j].out_stride * sizeof(float);
-            assert_memory_equal(first[j], b.out[j], bytes);
-            free(first[j]);
-        }
-    }
+    for (int i = n > 2 ? n - 2 : 0; i < n; i++)
+        try_again(&b, tables[i], 5, 0);
+    batch_free(&b);
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    const struct kernels *tables[8];
+    int n = kernels_available(tables);
+    struct batch b;
+    batch_init(&b, 4, 2, 64, (struct shape[]){{1, 2000}, {70, 900}, {7, 1300}, {5, 30}, {0}});
+    for (int i = 0; i < n; i++)
+        for (int ranges = 1; ranges <= 3; ranges += 2)
+            try_again(&b, tables[i], 2, ranges);
     batch_free(&b);
 }
 
@@ -262,7 +335,7 @@ int main(void)
         cmocka_unit_test(test_decode_short), cmocka_unit_test(test_decode_long),
         cmocka_unit_test(test_prefill),      cmocka_unit_test(test_mixed_items),
         cmocka_unit_test(test_empty_item),   cmocka_unit_test(test_head_widths),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),      cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
