@@ -227,13 +227,24 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
+static void run_here(int n_chunks, pool_fn fn, void *context)
+{
+    for (int chunk = 0; chunk < n_chunks; chunk++)
+        fn(context, chunk, n_chunks, 0);
+}
+
+void pool_run_alone(struct pool *pool, int n_chunks, pool_fn fn, void *context)
+{
+    assert(!pool->running);
+    run_here(n_chunks, fn, context);
+}
+
 void pool_run(struct pool *pool, int n_chunks, pool_fn fn, void *context)
 {
     assert(n_chunks >= 0 && n_chunks <= MAX_CHUNKS && !pool->running);
     pool->running = true;
     if (n_chunks <= 1 || pool->n_threads == 1) {
-        for (int chunk = 0; chunk < n_chunks; chunk++)
-            fn(context, chunk, n_chunks, 0);
+        run_here(n_chunks, fn, context);
     } else {
         atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
         POOL_GAP();

@@ -27,4 +27,7 @@ int pool_threads(const struct pool *pool);
  */
 void pool_run(struct pool *pool, int n_chunks, pool_fn fn, void *context);
 
+/** As pool_run, but on the caller alone: for a step so small that sharing it costs more than it saves. */
+void pool_run_alone(struct pool *pool, int n_chunks, pool_fn fn, void *context);
+
 #endif

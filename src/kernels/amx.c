@@ -10,9 +10,13 @@
 #include <pthread.h>
 
 static struct kernels table;
+static bool available; /* asked once: CPUID takes microseconds inside a virtual machine */
 
 static void fill_table(void)
 {
+    available = cpu_has_amx();
+    if (!available)
+        return;
     table = *kernels_avx512();
     table.name = "amx";
     amx_fill_gemm(&table);
@@ -22,10 +26,8 @@ static void fill_table(void)
 const struct kernels *kernels_amx(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (!cpu_has_amx())
-        return NULL;
     pthread_once(&once, fill_table);
-    return &table;
+    return available ? &table : NULL;
 }
 
 #else

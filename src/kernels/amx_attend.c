@@ -33,6 +33,13 @@ enum {
 #define LOG2_E 1.44269504f /* scores are taken times this: the exponentials are powers of two */
 #define LN_2 0.69314718f
 
+/* The simpler table's entries, for shapes that are not for this one. Set once, with the table: asking
+ * for a table asks the processor, which a virtual machine answers in tens of microseconds. */
+static struct {
+    void (*attend)(const struct attn_args *args);
+    size_t (*scratch_bytes)(int head_dim, int n_group, int n_q);
+} simpler;
+
 /* 32 query rows. */
 struct rows {
     float max[PAIR], sum[PAIR]; /* of the scores, in powers of two, rounded up */
@@ -67,7 +74,7 @@ static bool has_tiles(enum tensor_type type, int head_dim, int rows)
 
 static size_t scratch_bytes(int head_dim, int n_group, int n_q)
 {
-    size_t plain = kernels_avx512()->attn_scratch_bytes(head_dim, n_group, n_q);
+    size_t plain = simpler.scratch_bytes(head_dim, n_group, n_q);
     size_t own = scratch_layout(head_dim, n_group * n_q).end;
     return own > plain ? own : plain;
 }
@@ -389,7 +396,7 @@ static void attend(const struct attn_args *a)
 {
     int n_rows = a->n_q * a->n_group;
     if (!has_tiles(a->type, a->head_dim, n_rows)) {
-        kernels_avx512()->attend(a);
+        simpler.attend(a);
         return;
     }
     size_t dim = (size_t)a->head_dim;
@@ -412,6 +419,8 @@ static void attend(const struct attn_args *a)
 
 void amx_fill_attend(struct kernels *table)
 {
+    simpler.attend = table->attend;
+    simpler.scratch_bytes = table->attn_scratch_bytes;
     table->attend = attend;
     table->attn_scratch_bytes = scratch_bytes;
 }

@@ -18,6 +18,7 @@
 enum {
     SPLIT_MAX_Q = 4,   /* items with more query tokens have enough units without cutting keys */
     RANGE_KEYS = 256,  /* shortest range, a multiple of ATTN_BLOCK */
+    SHARED_PRODUCTS = 1024, /* with fewer, a step is over before another thread has joined */
     RANGES_MAX = 64    /* longer contexts get longer ranges, so that partials stay small */
 };
 
@@ -404,16 +405,20 @@ void attention_run(struct attention *a, const struct attention_item *items, int 
                         .n_group = a->shape.n_head / a->shape.n_head_kv,
                         .scale = 1.0f / sqrtf((float)a->shape.head_dim)};
     int n_chunks = 0, n_tokens = 0;
+    int64_t n_products = 0; /* of queries and keys */
     bool merge = false;
     for (int i = 0; i < n_items; i++) {
         assert(items[i].n_q <= items[i].n_keys && items[i].n_keys <= a->shape.max_keys);
         n_chunks += cut_count(&items[i]) * a->shape.n_head_kv;
         n_tokens += items[i].n_q;
+        n_products += (int64_t)items[i].n_q * items[i].window_keys * a->shape.n_head;
         merge |= range_count(items[i].n_q, items[i].n_keys) > 1 && last_window(&items[i]);
     }
     assert(n_items <= a->shape.max_items && n_tokens <= a->shape.max_tokens);
     (void)n_tokens;
-    pool_run(a->pool, n_chunks, attend_chunk, &work);
+    void (*run)(struct pool *, int, pool_fn, void *) =
+        n_products < SHARED_PRODUCTS ? pool_run_alone : pool_run;
+    run(a->pool, n_chunks, attend_chunk, &work);
     if (merge)
-        pool_run(a->pool, n_items * a->shape.n_head_kv, merge_chunk, &work);
+        run(a->pool, n_items * a->shape.n_head_kv, merge_chunk, &work);
 }

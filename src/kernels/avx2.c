@@ -144,9 +144,13 @@ static void to_f16(int n, const float *x, uint16_t *y)
 }
 
 static struct kernels table;
+static bool available; /* asked once: CPUID takes microseconds inside a virtual machine */
 
 static void fill_table(void)
 {
+    available = cpu_has_avx2();
+    if (!available)
+        return;
     table = *kernels_scalar();
     table.name = "avx2";
     table.gemm_min_tokens = 6;
@@ -166,10 +170,8 @@ static void fill_table(void)
 const struct kernels *kernels_avx2(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (!cpu_has_avx2())
-        return NULL;
     pthread_once(&once, fill_table);
-    return &table;
+    return available ? &table : NULL;
 }
 
 #else

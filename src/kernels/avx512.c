@@ -128,9 +128,13 @@ static void rope(bool neox, int n_heads, int head_dim, int rope_dims, const floa
 }
 
 static struct kernels table;
+static bool available; /* asked once: CPUID takes microseconds inside a virtual machine */
 
 static void fill_table(void)
 {
+    available = cpu_has_avx512();
+    if (!available)
+        return;
     table = *kernels_avx2();
     table.name = "avx512";
     table.act_quantize = act_quantize;
@@ -148,10 +152,8 @@ static void fill_table(void)
 const struct kernels *kernels_avx512(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (!cpu_has_avx512())
-        return NULL;
     pthread_once(&once, fill_table);
-    return &table;
+    return available ? &table : NULL;
 }
 
 #else

@@ -28,6 +28,13 @@ enum {
     CONVERT_ROWS = 16,  /* from how many query rows converting a block pays */
 };
 
+/* The simpler table's entries, for shapes that are not for this one. Set once, with the table: asking
+ * for a table asks the processor, which a virtual machine answers in tens of microseconds. */
+static struct {
+    void (*attend)(const struct attn_args *args);
+    size_t (*scratch_bytes)(int head_dim, int n_group, int n_q);
+} simpler;
+
 /* A tile of query rows. Lanes as in the scores, (key, row); those of one row are equal. */
 struct tile {
     float max[16], sum[16];
@@ -72,7 +79,7 @@ static struct layout scratch_layout(int head_dim, int rows)
 
 static size_t scratch_bytes(int head_dim, int n_group, int n_q)
 {
-    size_t plain = kernels_avx2()->attn_scratch_bytes(head_dim, n_group, n_q);
+    size_t plain = simpler.scratch_bytes(head_dim, n_group, n_q);
     size_t own = scratch_layout(head_dim, n_group * n_q).end;
     return own > plain ? own : plain;
 }
@@ -355,7 +362,7 @@ static void store_results(const struct attn_args *a, const struct tile *tiles, i
 static void attend(const struct attn_args *a)
 {
     if (a->type != TENSOR_F16 || a->head_dim % 16) {
-        kernels_avx2()->attend(a);
+        simpler.attend(a);
         return;
     }
     int rows = a->n_q * a->n_group;
@@ -390,6 +397,8 @@ static void attend(const struct attn_args *a)
 
 void avx512_fill_attend(struct kernels *table)
 {
+    simpler.attend = table->attend;
+    simpler.scratch_bytes = table->attn_scratch_bytes;
     table->attend = attend;
     table->attn_scratch_bytes = scratch_bytes;
 }
