@@ -70,14 +70,15 @@ def run(argv, env=None, timeout=None):
 
 # ---- where things are --------------------------------------------------------------------------
 
-def base_parser(description, epilog=None, peer_needed=True):
-    """The options that every script here takes."""
+def base_parser(description, epilog=None, peer="needed"):
+    """The options that every script here takes; the peer is "needed", "optional" or has no part."""
     p = argparse.ArgumentParser(description=description, epilog=epilog,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("peer", metavar="PEER_DIR", type=Path, nargs=None if peer_needed else "?",
-                   help="llama.cpp tree, built")
-    p.add_argument("--peer-build", metavar="DIR", type=Path,
-                   help="its build folder (default PEER_DIR/build)")
+    if peer:
+        p.add_argument("peer", metavar="PEER_DIR", type=Path, nargs=None if peer == "needed" else "?",
+                       help="llama.cpp tree, built")
+        p.add_argument("--peer-build", metavar="DIR", type=Path,
+                       help="its build folder (default PEER_DIR/build)")
     p.add_argument("--build", metavar="DIR", type=Path, default=ROOT / "build",
                    help="ashlar's build folder (default %(default)s)")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ashlar" / "bench"

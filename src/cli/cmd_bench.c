@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTHS = 64, MAX_RUNS = 1000, MAX_BATCH = 256, SEED = 42 };
+enum { MAX_DEPTHS = 64, MAX_RUNS = 1000, MAX_BATCH = 256, TOKENS_MIN = 1 << 16, SEED = 42 };
 
 static struct {
     const char *model, *fill;
@@ -66,7 +66,8 @@ struct bench {
     ashlar_engine *engine;
     ashlar_session **sessions; /* (batch) */
     ashlar_batch_item *items;  /* (batch) */
-    int32_t *tokens;           /* (n_ctx) random ids, the same for every session */
+    int32_t *tokens;           /* (n_tokens) random ids; contexts are the first of them */
+    size_t n_tokens;
     double *samples;           /* (runs) tokens per second */
     bool random;               /* how contexts are filled */
     int n_ctx;
@@ -135,12 +136,13 @@ static ashlar_status take_memory(struct bench *b, ashlar_error *err)
 
     b->sessions = mem_array(n, sizeof(ashlar_session *));
     b->items = mem_array(n, sizeof *b->items);
-    b->tokens = mem_array((size_t)b->n_ctx, sizeof *b->tokens);
+    b->n_tokens = (size_t)(b->n_ctx > TOKENS_MIN ? b->n_ctx : TOKENS_MIN);
+    b->tokens = mem_array(b->n_tokens, sizeof *b->tokens);
     b->samples = mem_array((size_t)set.runs, sizeof *b->samples);
     if (!b->sessions || !b->items || !b->tokens || !b->samples)
-        return error_memory(err, (size_t)b->n_ctx * sizeof *b->tokens, "the measurement");
+        return error_memory(err, b->n_tokens * sizeof *b->tokens, "the measurement");
     rng_seed(&rng, SEED);
-    for (int i = 0; i < b->n_ctx; i++)
+    for (size_t i = 0; i < b->n_tokens; i++)
         b->tokens[i] = (int32_t)rng_below(&rng, (uint32_t)n_vocab);
     for (size_t i = 0; i < n; i++) {
         ashlar_status status = ashlar_session_open(b->engine, &b->sessions[i], err);
@@ -181,15 +183,19 @@ static ashlar_status run_prefill(struct bench *b, int depth, ashlar_error *err)
     return ashlar_session_append(b->sessions[0], b->tokens + depth, (size_t)set.prompt_tokens, err);
 }
 
-/* One decode: gen_tokens steps of one token for each session. */
-static ashlar_status run_decode(struct bench *b, int depth, ashlar_error *err)
+/*
+ * One decode: gen_tokens steps of one token for each session. Other tokens in each run and session: a
+ * KV cache that keeps what it read must not find it there because a run before read it too.
+ */
+static ashlar_status run_decode(struct bench *b, int run, ashlar_error *err)
 {
+    size_t at = (size_t)(run + 1) * (size_t)set.gen_tokens * (size_t)set.batch;
     ashlar_status status = ASHLAR_OK;
 
     for (int step = 0; step < set.gen_tokens && status == ASHLAR_OK; step++) {
         for (int i = 0; i < set.batch; i++)
             b->items[i] = (ashlar_batch_item){.session = b->sessions[i],
-                                              .tokens = b->tokens + depth + step, .n_tokens = 1};
+                                              .tokens = b->tokens + at++ % b->n_tokens, .n_tokens = 1};
         status = ashlar_batch_eval(b->engine, b->items, (size_t)set.batch, err);
     }
     return status;
@@ -210,7 +216,7 @@ static ashlar_status measure(struct bench *b, struct bench_row *row, ashlar_erro
             return status;
         ashlar_engine_kv_stats(b->engine, &before);
         double start = os_time_seconds();
-        status = row->prefill ? run_prefill(b, row->depth, err) : run_decode(b, row->depth, err);
+        status = row->prefill ? run_prefill(b, row->depth, err) : run_decode(b, run, err);
         double seconds = os_time_seconds() - start;
         ashlar_engine_kv_stats(b->engine, &after);
         if (run < 0)

@@ -1,8 +1,9 @@
 /*
- * cmd_calibrate.c: `ashlar calibrate`: fit what kvswap predicts with to a model's keys on real text.
+ * cmd_calibrate.c: `ashlar calibrate`: fit what kvswap predicts with to a model's keys on real
+ * text.
  *
- * The texts are cut into sequences of --ctx tokens, each evaluated from an empty session with everything
- * in memory; the engine gathers the keys and writes the adapter file.
+ * The texts are cut into sequences of --ctx tokens, each evaluated from an empty session with
+ * everything in memory; the engine gathers the keys and writes the adapter file.
  */
 #include "base/mem.h"
 #include "base/os.h"
@@ -18,7 +19,8 @@ enum {
     TEXT_MAX = 1 << 30,
     DEFAULT_CTX = 4096,
     DEFAULT_TOKENS = 32768,
-    DEFAULT_SIGMA = 4, /* more columns than the usual 8 asks for: any higher sigma takes the first ones */
+    DEFAULT_SIGMA =
+        4, /* more columns than the usual 8 asks for: any higher sigma takes the first ones */
 };
 
 static struct {
@@ -30,10 +32,12 @@ static struct {
 
 static const struct option options[] = {
     {"model", 'm', OPTION_STRING, &set.model, 0, 0, "MODEL", "the model, a GGUF file"},
-    {"file", 'f', OPTION_LIST, &set.files, 0, 0, "FILE", "text to learn from; repeatable; - reads stdin"},
+    {"file", 'f', OPTION_LIST, &set.files, 0, 0, "FILE",
+     "text to learn from; repeatable; - reads stdin"},
     {"output", 'o', OPTION_STRING, &set.output, 0, 0, "ADAPTER",
      "the adapter file; MODEL.adapter.gguf beside MODEL.gguf is found by itself"},
-    {"tokens", 'n', OPTION_INT, &set.tokens, 1, 1e9, "N", "use at most N tokens of the texts (32768)"},
+    {"tokens", 'n', OPTION_INT, &set.tokens, 1, 1e9, "N",
+     "use at most N tokens of the texts (32768)"},
     {"ctx", 'c', OPTION_INT, &set.ctx, 1, 1e9, "N",
      "length of a sequence: long ones turn keys further (4096, or the training length)"},
     {"batch", 'b', OPTION_INT, &set.batch, 1, 65536, "N", "tokens evaluated in one pass (512)"},
@@ -46,10 +50,11 @@ const struct command command_calibrate = {
     .name = "calibrate",
     .usage = "ashlar calibrate -m MODEL -f FILE -o ADAPTER [options]",
     .summary = "fit the predictions of --kv kvswap to a model and texts",
-    .description =
-        "Writes the first right singular vectors of each layer's keys. --kv-sigma N sets how many: the keys' "
-        "width / N (4); a run with a higher sigma takes the first ones. Without such a file a run fits them to "
-        "the beginning of its own prompt.",
+    .description = "Writes the first right singular vectors of each layer's keys. --kv-sigma N "
+                   "sets how many: the keys' "
+                   "width / N (4); a run with a higher sigma takes the first ones. Without such a "
+                   "file a run fits them to "
+                   "the beginning of its own prompt.",
     .options = options,
     .shared = engine_option_table,
 };
@@ -73,7 +78,9 @@ static void set_defaults(void)
 
 static ashlar_status check_settings(ashlar_error *err)
 {
-    const char *what = !set.model ? "no model given" : set.files.n == 0 ? "no text given" : "no output given";
+    const char *what = !set.model         ? "no model given"
+                       : set.files.n == 0 ? "no text given"
+                                          : "no output given";
     if (set.model && set.files.n > 0 && set.output)
         return ASHLAR_OK;
     error_set(err, ASHLAR_USAGE, "%s", what);
@@ -106,7 +113,8 @@ static ashlar_status open_engine(struct calibrate *c, ashlar_error *err)
 }
 
 /* Evaluate a text's tokens, sequence by sequence, as far as --tokens goes. */
-static ashlar_status evaluate(struct calibrate *c, const int32_t *tokens, size_t n, ashlar_error *err)
+static ashlar_status evaluate(struct calibrate *c, const int32_t *tokens, size_t n,
+                              ashlar_error *err)
 {
     ashlar_status status = ASHLAR_OK;
     size_t wanted = (size_t)set.tokens;
@@ -132,11 +140,13 @@ static ashlar_status read_tokens(struct calibrate *c, const char *path, int32_t 
     ashlar_status status = os_read_file(path, &text, err);
     const char *bytes = text.length ? text.data : "";
     if (status == ASHLAR_OK)
-        status = ashlar_tokenize(c->engine, bytes, text.length, ASHLAR_ADD_SPECIAL, NULL, 0, n, err);
+        status =
+            ashlar_tokenize(c->engine, bytes, text.length, ASHLAR_ADD_SPECIAL, NULL, 0, n, err);
     if (status == ASHLAR_OK && !(*tokens = mem_array(*n, sizeof **tokens)))
         status = error_memory(err, *n * sizeof **tokens, "a text's tokens");
     if (status == ASHLAR_OK)
-        status = ashlar_tokenize(c->engine, bytes, text.length, ASHLAR_ADD_SPECIAL, *tokens, *n, n, err);
+        status =
+            ashlar_tokenize(c->engine, bytes, text.length, ASHLAR_ADD_SPECIAL, *tokens, *n, n, err);
     buf_fini(&text);
     return status;
 }
@@ -166,11 +176,12 @@ static ashlar_status calibrate_run(struct calibrate *c, ashlar_error *err)
 static void write_json(const struct calibrate *c, struct buf *out)
 {
     const ashlar_calibration *r = &c->result;
-    json_t *root = json_pack("{s:o, s:o, s:I, s:i, s:i, s:i, s:f, s:f, s:s}", "adapter",
-                             json_text_value(set.output, strlen(set.output)), "model",
-                             json_text_value(set.model, strlen(set.model)), "tokens", (json_int_t)r->tokens,
-                             "sequence", c->n_ctx, "width", r->width, "rank", r->rank, "energy_mean",
-                             r->energy_mean, "energy_least", r->energy_least, "version", ASHLAR_VERSION);
+    json_t *root =
+        json_pack("{s:o, s:o, s:I, s:i, s:i, s:i, s:f, s:f, s:s}", "adapter",
+                  json_text_value(set.output, strlen(set.output)), "model",
+                  json_text_value(set.model, strlen(set.model)), "tokens", (json_int_t)r->tokens,
+                  "sequence", c->n_ctx, "width", r->width, "rank", r->rank, "energy_mean",
+                  r->energy_mean, "energy_least", r->energy_least, "version", ASHLAR_VERSION);
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (!text || !buf_puts(out, text))
         out->failed = true;
@@ -187,9 +198,12 @@ static int print_result(const struct calibrate *c)
     if (set.json)
         write_json(c, &out);
     else
-        buf_printf(&out, "%s: rank %d of %d, fitted to %llu tokens; holds %.1f %% of the keys' energy (least "
-                   "of a layer %.1f %%)\n", set.output, r->rank, r->width, (unsigned long long)r->tokens,
-                   100 * r->energy_mean, 100 * r->energy_least);
+        buf_printf(
+            &out,
+            "%s: rank %d of %d, fitted to %llu tokens; holds %.1f %% of the keys' energy (least "
+            "of a layer %.1f %%)\n",
+            set.output, r->rank, r->width, (unsigned long long)r->tokens, 100 * r->energy_mean,
+            100 * r->energy_least);
     int code = cli_print(&out);
     buf_fini(&out);
     return code;

@@ -1,10 +1,11 @@
 /*
- * cmd_tune.c: `ashlar tune`: choose the settings of --kv kvswap for a model, a context and this machine.
+ * cmd_tune.c: `ashlar tune`: choose the settings of --kv kvswap for a model, a context and this
+ * machine.
  *
- * In this order: how fast the disk serves bursts of reads; what a decode step computes, with everything in
- * memory and a short context; the choice by the cost model of docs/tuner.md; a decode at the chosen setting
- * with a context filled at random, beside the prediction. The profile that it writes is read by
- * kv_profile.c for --kv-profile.
+ * In this order: how fast the disk serves bursts of reads; what a decode step computes, with
+ * everything in memory and a short context; the choice by the cost model of docs/tuner.md; a decode
+ * at the chosen setting with a context filled at random, beside the prediction. The profile that it
+ * writes is read by kv_profile.c for --kv-profile.
  */
 #include "base/mem.h"
 #include "base/os.h"
@@ -23,11 +24,11 @@
 
 enum {
     MAX_BATCH = 256,
-    COMPUTE_DEPTH = 512,  /* of the run that attention is measured with */
+    COMPUTE_DEPTH = 512, /* of the run that attention is measured with */
     COMPUTE_CONTEXT = 1024,
     LEAST_STEPS = 4,
-    MOST_STEPS = 64,      /* of a measured decode */
-    WARM_STEPS = 8,       /* at the chosen setting: the reuse buffer fills */
+    MOST_STEPS = 64, /* of a measured decode */
+    WARM_STEPS = 8,  /* at the chosen setting: the reuse buffer fills */
     SEED = 42
 };
 
@@ -43,10 +44,12 @@ static struct {
 
 static const struct option options[] = {
     {"model", 'm', OPTION_STRING, &set.model, 0, 0, "MODEL", "the model, a GGUF file"},
-    {"output", 'o', OPTION_STRING, &set.output, 0, 0, "PROFILE", "write the settings there, for --kv-profile"},
+    {"output", 'o', OPTION_STRING, &set.output, 0, 0, "PROFILE",
+     "write the settings there, for --kv-profile"},
     {"ctx", 'c', OPTION_INT, &set.ctx, 1, 1e9, "N", "tokens of context (the training length)"},
     {"batch", 'b', OPTION_INT, &set.batch, 1, MAX_BATCH, "N", "sequences decoded side by side (1)"},
-    {"probe-seconds", 0, OPTION_FLOAT, &set.probe_seconds, 0.01, 600, "S", "time spent on measuring the disk (5)"},
+    {"probe-seconds", 0, OPTION_FLOAT, &set.probe_seconds, 0.01, 600, "S",
+     "time spent on measuring the disk (5)"},
     {"hits", 0, OPTION_FLOAT, &set.hits, 0, 1, "P",
      "share of the selected tokens that the step before had selected (0.78, of published figures)"},
     {"measure", 0, OPTION_FLAG, &set.measure, 0, 0, NULL,
@@ -60,9 +63,10 @@ const struct command command_tune = {
     .name = "tune",
     .usage = "ashlar tune -m MODEL [-o PROFILE] [options]",
     .summary = "choose the settings of --kv kvswap for a model and this machine",
-    .description =
-        "Measures the disk of --kv-dir and the model's computing, and picks group size, reuse buffer and rank "
-        "by a cost model within --kv-budget (1/13 of the full cache). Settings that are given are kept.",
+    .description = "Measures the disk of --kv-dir and the model's computing, and picks group size, "
+                   "reuse buffer and rank "
+                   "by a cost model within --kv-budget (1/13 of the full cache). Settings that are "
+                   "given are kept.",
     .options = options,
     .shared = engine_option_table,
 };
@@ -145,7 +149,8 @@ static ashlar_status decoder_step(struct decoder *d, ashlar_error *err)
     uint32_t n_vocab = (uint32_t)ashlar_engine_info(d->engine)->n_vocab;
     for (int i = 0; i < set.batch; i++) {
         d->tokens[i] = (int32_t)rng_below(&d->rng, n_vocab);
-        d->items[i] = (ashlar_batch_item){.session = d->sessions[i], .tokens = &d->tokens[i], .n_tokens = 1};
+        d->items[i] =
+            (ashlar_batch_item){.session = d->sessions[i], .tokens = &d->tokens[i], .n_tokens = 1};
     }
     return ashlar_batch_eval(d->engine, d->items, (size_t)set.batch, err);
 }
@@ -168,7 +173,8 @@ static double lower_quartile(double *values, int n)
  * Decode `warm` steps, then measure up to `most`, for COMPUTE_SECONDS. Lower quartiles: other
  * processes come and go.
  */
-static ashlar_status decoder_measure(struct decoder *d, int warm, int most, struct decode *out, ashlar_error *err)
+static ashlar_status decoder_measure(struct decoder *d, int warm, int most, struct decode *out,
+                                     ashlar_error *err)
 {
     ashlar_kv_stats first, a, b;
     double times[FIGURES][MOST_STEPS];
@@ -201,7 +207,7 @@ static ashlar_status decoder_measure(struct decoder *d, int warm, int most, stru
 
 /* ---- what computing costs ------------------------------------------------------------------- */
 
-/* Split a step between layers and the rest, and a layer's query from it, by the number of weights. */
+/* Split a step between layers and the rest, and a query from a layer, by number of weights. */
 static void split_compute(struct tune *t, const ashlar_model_info *info, const struct decode *empty,
                           const struct decode *deep, double depth)
 {
@@ -263,20 +269,28 @@ static ashlar_status describe_cache(struct tune *t, ashlar_error *err)
     int type = o->type ? tensor_type_from_name(o->type) : TENSOR_F16;
     t->fingerprint = gguf_fingerprint(model->gguf);
     t->options.n_ctx = set.ctx ? set.ctx : p->n_ctx_train;
-    t->config = (struct kv_config){.kernels = kernels_select(t->options.isa), .options = o,
+    t->config = (struct kv_config){.kernels = kernels_select(t->options.isa),
+                                   .options = o,
                                    .type = type < 0 ? TENSOR_F16 : (enum tensor_type)type,
-                                   .n_layer = p->n_layer, .n_head = p->n_head, .n_head_kv = p->n_head_kv,
-                                   .head_dim = p->head_dim, .n_ctx = t->options.n_ctx,
-                                   .n_sequences = set.batch, .max_items = set.batch,
+                                   .n_layer = p->n_layer,
+                                   .n_head = p->n_head,
+                                   .n_head_kv = p->n_head_kv,
+                                   .head_dim = p->head_dim,
+                                   .n_ctx = t->options.n_ctx,
+                                   .n_sequences = set.batch,
+                                   .max_items = set.batch,
                                    .max_tokens = t->options.n_batch};
     model_close(model);
-    uint64_t full = (uint64_t)t->config.n_layer * (uint64_t)set.batch * 4 * (uint64_t)t->config.n_ctx *
-                    (uint64_t)t->config.n_head_kv * (uint64_t)t->config.head_dim;
+    uint64_t full = (uint64_t)t->config.n_layer * (uint64_t)set.batch * 4 *
+                    (uint64_t)t->config.n_ctx * (uint64_t)t->config.n_head_kv *
+                    (uint64_t)t->config.head_dim;
     if (!o->budget_bytes)
-        o->budget_bytes = (uint64_t)((o->budget_fraction > 0 ? o->budget_fraction : BUDGET_SHARE) * (double)full);
+        o->budget_bytes =
+            (uint64_t)((o->budget_fraction > 0 ? o->budget_fraction : BUDGET_SHARE) * (double)full);
     o->budget_fraction = 0;
     if (!t->config.kernels)
-        return error_set(err, ASHLAR_USAGE, "kernel set %s: not available on this machine", t->options.isa);
+        return error_set(err, ASHLAR_USAGE, "kernel set %s: not available on this machine",
+                         t->options.isa);
     return ASHLAR_OK;
 }
 
@@ -302,8 +316,9 @@ static ashlar_status measure_choice(struct tune *t, ashlar_error *err)
     if (status == ASHLAR_OK)
         status = decoder_fill(&d, o.n_ctx > steps ? (size_t)(o.n_ctx - steps) : 0, err);
     if (status == ASHLAR_OK)
-        status = decoder_measure(&d, WARM_STEPS < o.n_ctx / 2 ? WARM_STEPS : 0,
-                                 MOST_STEPS < o.n_ctx / 2 ? MOST_STEPS : o.n_ctx / 2, &t->measured, err);
+        status =
+            decoder_measure(&d, WARM_STEPS < o.n_ctx / 2 ? WARM_STEPS : 0,
+                            MOST_STEPS < o.n_ctx / 2 ? MOST_STEPS : o.n_ctx / 2, &t->measured, err);
     t->has_measured = status == ASHLAR_OK;
     decoder_close(&d);
     return status;
@@ -311,17 +326,19 @@ static ashlar_status measure_choice(struct tune *t, ashlar_error *err)
 
 static ashlar_status tune_run(struct tune *t, ashlar_error *err)
 {
-    struct log log = {t->options.log, t->options.log_user, t->options.progress, t->options.progress_user};
+    struct log log = {t->options.log, t->options.log_user, t->options.progress,
+                      t->options.progress_user};
     ashlar_status status = describe_cache(t, err);
     if (status == ASHLAR_OK)
-        status = tune_probe(probe_folder(t), &t->options.kv, (double)set.probe_seconds, &log, &t->device, err);
+        status = tune_probe(probe_folder(t), &t->options.kv, (double)set.probe_seconds, &log,
+                            &t->device, err);
     if (status == ASHLAR_OK)
         status = measure_compute(t, err);
     if (status == ASHLAR_OK)
         status = measure_prediction(t, err);
     if (status == ASHLAR_OK)
-        status = tune_choose(&t->config, &t->costs, &t->device, (double)set.hits, t->candidates, &t->n_candidates,
-                             err);
+        status = tune_choose(&t->config, &t->costs, &t->device, (double)set.hits, t->candidates,
+                             &t->n_candidates, err);
     if (status == ASHLAR_OK && set.measure)
         status = measure_choice(t, err);
     progress_clear(&t->ui.bar);
@@ -335,23 +352,25 @@ static json_t *device_value(const struct tune *t)
     json_t *bursts = json_array();
     for (int i = 0; bursts && i < TUNE_BLOCKS * TUNE_DEPTHS; i++) {
         int b = i / TUNE_DEPTHS, d = i % TUNE_DEPTHS;
-        if (json_array_append_new(bursts, json_pack("{s:i, s:i, s:f}", "bytes", t->device.blocks[b], "depth",
-                                                    t->device.depths[d], "seconds", t->device.seconds[b][d]))) {
+        if (json_array_append_new(bursts, json_pack("{s:i, s:i, s:f}", "bytes", t->device.blocks[b],
+                                                    "depth", t->device.depths[d], "seconds",
+                                                    t->device.seconds[b][d]))) {
             json_decref(bursts);
             return NULL;
         }
     }
     const char *folder = probe_folder(t);
-    return json_pack("{s:o, s:s, s:b, s:f, s:o}", "folder", json_text_value(folder, strlen(folder)), "io",
-                     t->device.io, "direct", t->device.direct, "submit_s", t->device.submit_seconds, "bursts",
-                     bursts);
+    return json_pack("{s:o, s:s, s:b, s:f, s:o}", "folder", json_text_value(folder, strlen(folder)),
+                     "io", t->device.io, "direct", t->device.direct, "submit_s",
+                     t->device.submit_seconds, "bursts", bursts);
 }
 
 static json_t *costs_value(const struct tune_costs *c)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "layer_s", c->layer_seconds, "other_s", c->other_seconds,
-                     "attend_s_per_key", c->attend_seconds, "query_s", c->query_seconds, "score_s_per_byte",
-                     c->score_seconds, "select_s_per_group", c->select_seconds, "handoff_s", c->handoff_seconds);
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "layer_s", c->layer_seconds, "other_s",
+                     c->other_seconds, "attend_s_per_key", c->attend_seconds, "query_s",
+                     c->query_seconds, "score_s_per_byte", c->score_seconds, "select_s_per_group",
+                     c->select_seconds, "handoff_s", c->handoff_seconds);
 }
 
 static json_t *predicted_value(const struct tune *t)
@@ -359,9 +378,9 @@ static json_t *predicted_value(const struct tune *t)
     const struct tune_choice *x = &t->candidates[0];
     int n_layer = t->config.n_layer;
     return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "step_s", x->step_seconds, "tok_per_s",
-                     set.batch / x->step_seconds, "predict_s", x->predict_seconds * n_layer, "compute_s",
-                     x->compute_seconds * n_layer, "io_s", x->io_seconds * n_layer, "hit_share", x->hit_share,
-                     "resident_bytes", (json_int_t)x->bytes);
+                     set.batch / x->step_seconds, "predict_s", x->predict_seconds * n_layer,
+                     "compute_s", x->compute_seconds * n_layer, "io_s", x->io_seconds * n_layer,
+                     "hit_share", x->hit_share, "resident_bytes", (json_int_t)x->bytes);
 }
 
 static json_t *measured_value(const struct tune *t)
@@ -370,8 +389,9 @@ static json_t *measured_value(const struct tune *t)
     if (!t->has_measured)
         return json_null();
     return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "step_s", m->step_seconds, "tok_per_s",
-                     set.batch / m->step_seconds, "predict_s", m->predict_seconds, "wait_s", m->wait_seconds,
-                     "attention_s", m->attention_seconds, "hit_share", m->hit_share);
+                     set.batch / m->step_seconds, "predict_s", m->predict_seconds, "wait_s",
+                     m->wait_seconds, "attention_s", m->attention_seconds, "hit_share",
+                     m->hit_share);
 }
 
 static void write_profile(const struct tune *t, struct buf *out)
@@ -379,16 +399,16 @@ static void write_profile(const struct tune *t, struct buf *out)
     const struct tune_choice *x = &t->candidates[0];
     char fingerprint[24];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, t->fingerprint);
-    json_t *kv = json_pack("{s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_info(t->config.type)->name,
-                           "group_tokens", x->group_tokens, "select_tokens", x->select_tokens, "reuse_tokens",
-                           x->reuse_tokens, "sigma", x->sigma, "budget_bytes",
-                           (json_int_t)t->options.kv.budget_bytes);
-    json_t *root = json_pack("{s:s, s:i, s:s, s:o, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "format",
-                             KV_PROFILE_FORMAT, "profile_version", KV_PROFILE_VERSION, "version", ASHLAR_VERSION,
-                             "model", json_text_value(set.model, strlen(set.model)), "model_fingerprint",
-                             fingerprint, "context", t->options.n_ctx, "batch", set.batch, "kv", kv, "predicted",
-                             predicted_value(t), "measured", measured_value(t), "costs", costs_value(&t->costs),
-                             "device", device_value(t));
+    json_t *kv = json_pack(
+        "{s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_info(t->config.type)->name,
+        "group_tokens", x->group_tokens, "select_tokens", x->select_tokens, "reuse_tokens",
+        x->reuse_tokens, "sigma", x->sigma, "budget_bytes", (json_int_t)t->options.kv.budget_bytes);
+    json_t *root = json_pack(
+        "{s:s, s:i, s:s, s:o, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "format", KV_PROFILE_FORMAT,
+        "profile_version", KV_PROFILE_VERSION, "version", ASHLAR_VERSION, "model",
+        json_text_value(set.model, strlen(set.model)), "model_fingerprint", fingerprint, "context",
+        t->options.n_ctx, "batch", set.batch, "kv", kv, "predicted", predicted_value(t), "measured",
+        measured_value(t), "costs", costs_value(&t->costs), "device", device_value(t));
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
     if (!text || !buf_puts(out, text) || !buf_puts(out, "\n"))
         out->failed = true;
@@ -418,16 +438,17 @@ static ashlar_status save_profile(const struct tune *t, ashlar_error *err)
 
 static void write_device(const struct tune *t, struct buf *out)
 {
-    buf_printf(out, "disk       %s, %s%s: MiB/s of bursts of reads\n", probe_folder(t), t->device.io,
-               t->device.direct ? "" : ", through the page cache (no O_DIRECT here)");
+    buf_printf(out, "disk       %s, %s%s: MiB/s of bursts of reads\n", probe_folder(t),
+               t->device.io, t->device.direct ? "" : ", through the page cache (no O_DIRECT here)");
     buf_printf(out, "%10s", "at once");
     for (int b = 0; b < TUNE_BLOCKS; b++)
         buf_printf(out, " %5d KiB", t->device.blocks[b] >> 10);
     for (int d = 0; d < TUNE_DEPTHS; d++) {
         buf_printf(out, "\n%10d", t->device.depths[d]);
         for (int b = 0; b < TUNE_BLOCKS; b++)
-            buf_printf(out, " %9.1f", t->device.depths[d] * (double)t->device.blocks[b] /
-                                          t->device.seconds[b][d] / 1048576);
+            buf_printf(out, " %9.1f",
+                       t->device.depths[d] * (double)t->device.blocks[b] / t->device.seconds[b][d] /
+                           1048576);
     }
     buf_puts(out, "\n\n");
 }
@@ -437,16 +458,17 @@ static void write_candidates(const struct tune *t, struct buf *out)
     int n_layer = t->config.n_layer;
     char bytes[16];
     buf_printf(out, "candidates, ms per step of %d sequence%s at %d tokens, within %s\n", set.batch,
-               set.batch == 1 ? "" : "s", t->options.n_ctx, text_bytes(t->options.kv.budget_bytes, bytes));
-    buf_printf(out, "%7s %7s %7s %5s %6s %9s %9s %9s %9s %9s\n", "group", "select", "reuse", "rank", "hits",
-               "predict", "compute", "I/O", "step", "tok/s");
+               set.batch == 1 ? "" : "s", t->options.n_ctx,
+               text_bytes(t->options.kv.budget_bytes, bytes));
+    buf_printf(out, "%7s %7s %7s %5s %6s %9s %9s %9s %9s %9s\n", "group", "select", "reuse", "rank",
+               "hits", "predict", "compute", "I/O", "step", "tok/s");
     for (int i = 0; i < t->n_candidates; i++) {
         const struct tune_choice *x = &t->candidates[i];
-        buf_printf(out, "%7d %7d %7d %5d %5.0f%% %9.2f %9.2f %9.2f %9.2f %9.1f%s\n", x->group_tokens,
-                   x->select_tokens, x->reuse_tokens, x->rank, 100 * x->hit_share,
+        buf_printf(out, "%7d %7d %7d %5d %5.0f%% %9.2f %9.2f %9.2f %9.2f %9.1f%s\n",
+                   x->group_tokens, x->select_tokens, x->reuse_tokens, x->rank, 100 * x->hit_share,
                    1e3 * n_layer * x->predict_seconds, 1e3 * n_layer * x->compute_seconds,
-                   1e3 * n_layer * x->io_seconds, 1e3 * x->step_seconds, set.batch / x->step_seconds,
-                   i ? "" : "  chosen");
+                   1e3 * n_layer * x->io_seconds, 1e3 * x->step_seconds,
+                   set.batch / x->step_seconds, i ? "" : "  chosen");
     }
 }
 
@@ -458,13 +480,16 @@ static void write_comparison(const struct tune *t, struct buf *out)
     if (!t->has_measured)
         return;
     buf_printf(out, "\n%-12s %10s %10s\n", "chosen", "predicted", "measured");
-    buf_printf(out, "%-12s %10.2f %10.2f\n", "step, ms", 1e3 * x->step_seconds, 1e3 * m->step_seconds);
+    buf_printf(out, "%-12s %10.2f %10.2f\n", "step, ms", 1e3 * x->step_seconds,
+               1e3 * m->step_seconds);
     buf_printf(out, "%-12s %10.2f %10.2f\n", "predict, ms", 1e3 * n_layer * x->predict_seconds,
                1e3 * m->predict_seconds);
-    double waited = x->step_seconds - t->costs.other_seconds - n_layer * (x->predict_seconds + x->compute_seconds);
+    double waited = x->step_seconds - t->costs.other_seconds -
+                    n_layer * (x->predict_seconds + x->compute_seconds);
     buf_printf(out, "%-12s %10.2f %10.2f\n", "wait, ms", 1e3 * waited, 1e3 * m->wait_seconds);
     buf_printf(out, "%-12s %9.0f%% %9.0f%%\n", "hits", 100 * x->hit_share, 100 * m->hit_share);
-    buf_printf(out, "%-12s %10.1f %10.1f\n", "tok/s", set.batch / x->step_seconds, set.batch / m->step_seconds);
+    buf_printf(out, "%-12s %10.1f %10.1f\n", "tok/s", set.batch / x->step_seconds,
+               set.batch / m->step_seconds);
 }
 
 static int print_result(const struct tune *t)

@@ -12,21 +12,23 @@
 enum { PROFILE_MAX = 1 << 20 };
 
 /* kv.KEY into *target unless that was set; absent is fine. */
-static ashlar_status take_int(const char *path, const json_t *kv, const char *key, int most, int *target,
-                              ashlar_error *err)
+static ashlar_status take_int(const char *path, const json_t *kv, const char *key, int most,
+                              int *target, ashlar_error *err)
 {
     const json_t *value = json_object_get(kv, key);
     if (!value)
         return ASHLAR_OK;
     json_int_t n = json_integer_value(value);
     if (!json_is_integer(value) || n < 0 || n > most)
-        return error_set(err, ASHLAR_BAD_INPUT, "%s: kv.%s is not a number between 0 and %d", path, key, most);
+        return error_set(err, ASHLAR_BAD_INPUT, "%s: kv.%s is not a number between 0 and %d", path,
+                         key, most);
     if (*target == 0)
         *target = (int)n;
     return ASHLAR_OK;
 }
 
-static ashlar_status take_budget(const char *path, const json_t *kv, ashlar_kv_options *o, ashlar_error *err)
+static ashlar_status take_budget(const char *path, const json_t *kv, ashlar_kv_options *o,
+                                 ashlar_error *err)
 {
     const json_t *value = json_object_get(kv, "budget_bytes");
     if (!value)
@@ -38,7 +40,8 @@ static ashlar_status take_budget(const char *path, const json_t *kv, ashlar_kv_o
     return ASHLAR_OK;
 }
 
-static ashlar_status take_type(const char *path, const json_t *kv, ashlar_kv_options *o, ashlar_error *err)
+static ashlar_status take_type(const char *path, const json_t *kv, ashlar_kv_options *o,
+                               ashlar_error *err)
 {
     static const char *const types[] = {"f16", "q8_0", "q4_0"};
     const char *name = json_string_value(json_object_get(kv, "type"));
@@ -52,13 +55,15 @@ static ashlar_status take_type(const char *path, const json_t *kv, ashlar_kv_opt
     return error_set(err, ASHLAR_BAD_INPUT, "%s: kv.type is not f16, q8_0 or q4_0", path);
 }
 
-static ashlar_status apply(const char *path, const json_t *root, ashlar_kv_options *o, ashlar_error *err)
+static ashlar_status apply(const char *path, const json_t *root, ashlar_kv_options *o,
+                           ashlar_error *err)
 {
     const char *format = json_string_value(json_object_get(root, "format"));
     const json_t *kv = json_object_get(root, "kv");
     if (!format || strcmp(format, KV_PROFILE_FORMAT) != 0 || !json_is_object(kv) ||
         json_integer_value(json_object_get(root, "profile_version")) != KV_PROFILE_VERSION) {
-        error_set(err, ASHLAR_BAD_INPUT, "%s: not a KV profile of version %d", path, KV_PROFILE_VERSION);
+        error_set(err, ASHLAR_BAD_INPUT, "%s: not a KV profile of version %d", path,
+                  KV_PROFILE_VERSION);
         error_hint(err, "ashlar tune -o PROFILE writes one");
         return ASHLAR_BAD_INPUT;
     }
@@ -83,7 +88,8 @@ ashlar_status kv_profile_apply(const char *path, ashlar_kv_options *o, ashlar_er
     if (status == ASHLAR_OK) {
         json_t *root = json_loadb(text.length ? text.data : "", text.length, 0, &where);
         status = root ? apply(path, root, o, err)
-                      : error_set(err, ASHLAR_BAD_INPUT, "%s: line %d: %s", path, where.line, where.text);
+                      : error_set(err, ASHLAR_BAD_INPUT, "%s: line %d: %s", path, where.line,
+                                  where.text);
         json_decref(root);
     }
     buf_fini(&text);

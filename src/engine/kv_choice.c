@@ -83,7 +83,7 @@ ashlar_status kv_choose(const struct kv_config *config, ashlar_kv_options *o, ui
     if (!o->folder)
         o->folder = default_folder();
     if (o->budget_fraction > 0.0)
-        o->budget_bytes = (uint64_t)(o->budget_fraction * (double)reference);
+        o->budget_bytes = 1 + (uint64_t)(o->budget_fraction * (double)reference); /* 0 would be none */
     uint64_t free_bytes = os_available_bytes();
     uint64_t left = free_bytes > other_bytes ? free_bytes - other_bytes : 0;
     uint64_t limit = o->budget_bytes ? o->budget_bytes : free_bytes ? left : UINT64_MAX;

@@ -2,8 +2,8 @@
  * amx_attend.c: attention of many query rows (prefill) with F16 keys and values on AMX tiles.
  *
  * Everything is computed transposed, so that a vector's 16 lanes are 16 query rows, (token, head)
- * pairs, throughout: scores are (key, row) = K Q^T with K as it lies in memory, the softmax's maxima
- * and sums are plain vector operations without any reduction across lanes, weights (key, row) turn
+ * pairs, throughout: scores are (key, row) = K Q^T with K as it lies in memory, the softmax's
+ * maxima and sums are plain vector operations without any reduction across lanes, weights (key, row) turn
  * into the right operand of the second product by pairing neighbouring keys, and the result is
  * (dim, row) = V^T P. Only V is transposed, once for all rows. The softmax runs in one pass over
  * blocks of KEYS keys (Milakov and Gimelshein 2018, algorithm 3), in powers of two.
@@ -33,8 +33,8 @@ enum {
 #define LOG2_E 1.44269504f /* scores are taken times this: the exponentials are powers of two */
 #define LN_2 0.69314718f
 
-/* The simpler table's entries, for shapes that are not for this one. Set once, with the table: asking
- * for a table asks the processor, which a virtual machine answers in tens of microseconds. */
+/* The simpler table's entries, for shapes that are not for this one. Set once, with the table:
+ * asking for a table asks the processor, which a virtual machine answers in tens of microseconds. */
 static struct {
     void (*attend)(const struct attn_args *args);
     size_t (*scratch_bytes)(int head_dim, int n_group, int n_q);
@@ -197,9 +197,9 @@ static void pack_keys(const struct block *b, size_t dim, uint8_t *to)
 /* Two vectors of 16 floats to 16 pairs of bfloat16. */
 AVX512_INLINE __m512i pair_up(__m512 first, __m512 second)
 {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
-                                           8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16,
-                                           0);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9,
+                                           24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
+                                           16, 0);
     return _mm512_permutexvar_epi16(order, amx_round(first, second));
 }
 
@@ -210,14 +210,15 @@ static void pack_values(const struct block *b, size_t dim, uint8_t *to)
         for (size_t j = 0; j < dim; j += LANES, to += TILE) {
             __m512i v[LANES];
             UNROLL for (int i = 0; i < LANES; i++)
-                v[i] = pair_up(load_half(b->v[key + 2 * i], j), load_half(b->v[key + 2 * i + 1], j));
+                v[i] = pair_up(load_half(b->v[key + 2 * i], j),
+                               load_half(b->v[key + 2 * i + 1], j));
             avx512_transpose(v);
             for (int i = 0; i < LANES; i++)
                 _mm512_store_si512(to + 64 * i, v[i]);
         }
 }
 
-/* Tiles 0 to 3 are sums of left 0 x right 0, left 0 x right 1, left 1 x right 0, left 1 x right 1. */
+/* Tiles 0 to 3 are sums of left x right: 0 x 0, 0 x 1, 1 x 0, 1 x 1. */
 AVX512_INLINE void multiply(const uint8_t *left, const uint8_t *right)
 {
     _tile_loadd(4, left, 64);
@@ -286,7 +287,8 @@ static __m512 weigh(int padded, const float *scores, float *max, float *sum, uin
     }
     /* Whole numbers, so that they come back unchanged from natural logarithms, and shrinking is
      * exact. */
-    most = _mm512_roundscale_ps(_mm512_max_ps(most, other), _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    most = _mm512_roundscale_ps(_mm512_max_ps(most, other),
+                                _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
     /* A row that has seen nothing yet: far above NOTHING, so that its weights become 0. */
     __m512 base = _mm512_max_ps(most, _mm512_set1_ps(NOTHING / 10));
     __m512 even = _mm512_setzero_ps(), odd = even;

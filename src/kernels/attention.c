@@ -79,7 +79,8 @@ static size_t thread_scratch(const struct kernels *kernels, const struct attenti
 {
     int most_q = min_int(shape->max_tokens, ATTN_MAX_Q);
     size_t results = unit_floats(most_q, shape->n_head / shape->n_head_kv, shape->head_dim);
-    return kernel_scratch(kernels, shape) + converted_bytes(shape) + round_up64(results * sizeof(float));
+    return kernel_scratch(kernels, shape) + converted_bytes(shape) +
+           round_up64(results * sizeof(float));
 }
 
 static size_t partials_bytes(const struct attention_shape *shape)
@@ -87,7 +88,8 @@ static size_t partials_bytes(const struct attention_shape *shape)
     int64_t tokens = (int64_t)shape->max_items * SPLIT_MAX_Q;
     int split_tokens = tokens < shape->max_tokens ? (int)tokens : shape->max_tokens;
     int ranges = min_int(divide_up(shape->max_keys, RANGE_KEYS), RANGES_MAX);
-    return unit_floats(split_tokens, shape->n_head, shape->head_dim) * (size_t)ranges * sizeof(float);
+    return unit_floats(split_tokens, shape->n_head, shape->head_dim) * (size_t)ranges *
+           sizeof(float);
 }
 
 static size_t running_bytes(const struct attention_shape *shape)
@@ -147,7 +149,8 @@ static struct unit find_unit(const struct work *work, int chunk)
     for (int n; chunk >= (n = cut_count(item) * n_head_kv); item++) {
         int ranges = range_count(item->n_q, item->n_keys);
         if (ranges > 1)
-            partials += unit_floats(item->n_q, work->a->shape.n_head, work->a->shape.head_dim) * (size_t)ranges;
+            partials += (size_t)ranges * unit_floats(item->n_q, work->a->shape.n_head,
+                                                     work->a->shape.head_dim);
         chunk -= n;
         first_row += (size_t)item->n_q;
     }
@@ -194,7 +197,8 @@ static bool last_window(const struct attention_item *item)
 }
 
 /* What a unit knows after a window: maxima and sums in `running`, accumulators in `out`. */
-static void save_rows(const struct work *work, const struct unit *unit, const struct attn_args *args)
+static void save_rows(const struct work *work, const struct unit *unit,
+                      const struct attn_args *args)
 {
     size_t dim = (size_t)work->a->shape.head_dim;
     for (int i = 0; i < unit->n_q * work->n_group; i++) {
@@ -206,7 +210,8 @@ static void save_rows(const struct work *work, const struct unit *unit, const st
     }
 }
 
-static void load_rows(const struct work *work, const struct unit *unit, const struct attn_args *args)
+static void load_rows(const struct work *work, const struct unit *unit,
+                      const struct attn_args *args)
 {
     size_t dim = (size_t)work->a->shape.head_dim;
     for (int i = 0; i < unit->n_q * work->n_group; i++) {
@@ -282,9 +287,10 @@ static void convert_rows(const struct attention *a, const void *rows, int n, uin
     }
 }
 
-/* The keys of the arguments' range as one span in F16, in scratch; the arguments then refer to it. */
-static void convert_range(const struct attention *a, struct attn_args *args, struct kv_span *converted,
-                          unsigned char *scratch)
+/* The keys of the arguments' range as one span in F16, in scratch, to which the arguments then
+ * refer. */
+static void convert_range(const struct attention *a, struct attn_args *args,
+                          struct kv_span *converted, unsigned char *scratch)
 {
     int n = args->key_end - args->key_begin, key = args->key_begin;
     size_t dim = (size_t)a->shape.head_dim, row_bytes = tensor_row_bytes(a->shape.type, (int)dim);

@@ -29,7 +29,7 @@ static inline void quantize_block(const float *x, int8_t *q, float *d, float *s)
     _mm_storeu_si128((void *)(q + 16), _mm512_cvtsepi32_epi8(high));
 }
 
-static void act_quantize(int k, const float *x, int8_t *q, float *d, float *s)
+void avx512_act_quantize(int k, const float *x, int8_t *q, float *d, float *s)
 {
     for (int i = 0; i < k / ACT_BLOCK; i++)
         quantize_block(x + 32 * i, q + 32 * i, d + i, s + 2 * i);
@@ -137,7 +137,7 @@ static void fill_table(void)
         return;
     table = *kernels_avx2();
     table.name = "avx512";
-    table.act_quantize = act_quantize;
+    table.act_quantize = avx512_act_quantize;
     table.rms_norm = rms_norm;
     table.rope = rope;
     table.silu_mul = silu_mul;
@@ -145,6 +145,7 @@ static void fill_table(void)
     table.to_f16 = to_f16;
     avx512_fill_dot(&table);
     avx512_fill_dot_k(&table);
+    avx512_fill_gemm(&table);
     avx512_fill_attend(&table);
     avx512_fill_score(&table);
 }

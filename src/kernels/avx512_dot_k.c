@@ -1,7 +1,7 @@
 /*
  * avx512_dot_k.c: decode products of the K formats: superblocks of 256 values with scales of their
- * own inside. As in avx512_dot.c, four rows pass at once, weights are taken unsigned and coming rows
- * are prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer Q2_K and Q3_K are unpacked
+ * own inside. As in avx512_dot.c, four rows pass at once, weights are unsigned and coming rows are
+ * prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer Q2_K and Q3_K are unpacked
  * to bytes first.
  */
 #include "kernels/avx512.h"

@@ -141,7 +141,8 @@ static int chunk_count(const struct work *work)
 }
 
 /* The job and rows of chunk `chunk`. */
-static const struct linear_job *find_chunk(const struct work *work, int chunk, int *row, int *n_rows)
+static const struct linear_job *find_chunk(const struct work *work, int chunk, int *row,
+                                           int *n_rows)
 {
     int i = 0;
     while (chunk >= work->chunk_end[i])

@@ -1,5 +1,5 @@
-/* adapter_file.c: see adapter_file.h. What is read is untrusted: gguf_open checks the container, this file
- * the keys, shapes and values. */
+/* adapter_file.c: see adapter_file.h. What is read is untrusted: gguf_open checks the container,
+ * this file the keys, shapes and values. */
 #include "kvswap/adapter_file.h"
 
 #include <inttypes.h>
@@ -28,8 +28,8 @@ static void tensor_name(int layer, char name[64])
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-static ashlar_status write_header(struct gguf_writer *w, uint64_t fingerprint, const struct calibration *c,
-                                  int rank, ashlar_error *err)
+static ashlar_status write_header(struct gguf_writer *w, uint64_t fingerprint,
+                                  const struct calibration *c, int rank, ashlar_error *err)
 {
     char text[64];
     uint64_t shape[2] = {(uint64_t)rank, (uint64_t)c->width};
@@ -48,8 +48,9 @@ static ashlar_status write_header(struct gguf_writer *w, uint64_t fingerprint, c
     return gguf_writer_begin_data(w, err);
 }
 
-static ashlar_status write_layers(struct gguf_writer *w, const struct calibration *c, int rank, float *a,
-                                  double *energy_mean, double *energy_least, ashlar_error *err)
+static ashlar_status write_layers(struct gguf_writer *w, const struct calibration *c, int rank,
+                                  float *a, double *energy_mean, double *energy_least,
+                                  ashlar_error *err)
 {
     ashlar_status status = ASHLAR_OK;
     double energy = 0.0;
@@ -65,8 +66,9 @@ static ashlar_status write_layers(struct gguf_writer *w, const struct calibratio
     return status;
 }
 
-ashlar_status adapter_file_write(const char *path, uint64_t fingerprint, const struct calibration *c, int rank,
-                                 double *energy_mean, double *energy_least, ashlar_error *err)
+ashlar_status adapter_file_write(const char *path, uint64_t fingerprint,
+                                 const struct calibration *c, int rank, double *energy_mean,
+                                 double *energy_least, ashlar_error *err)
 {
     struct gguf_writer *w = NULL;
     float *a = mem_array((size_t)c->width * (size_t)rank, sizeof *a);
@@ -86,32 +88,34 @@ ashlar_status adapter_file_write(const char *path, uint64_t fingerprint, const s
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static ashlar_status expect_text(const struct gguf *g, const char *key, const char *wanted, const char *meaning,
-                                 ashlar_error *err)
+static ashlar_status expect_text(const struct gguf *g, const char *key, const char *wanted,
+                                 const char *meaning, ashlar_error *err)
 {
     struct gguf_string found;
     ashlar_status status = gguf_get_string(g, key, &found, err);
     if (status != ASHLAR_OK)
         return status;
-    if (found.data && found.length == strlen(wanted) && memcmp(found.data, wanted, found.length) == 0)
+    if (found.data && found.length == strlen(wanted) &&
+        memcmp(found.data, wanted, found.length) == 0)
         return ASHLAR_OK;
     error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %s", gguf_path(g), key, meaning);
     error_hint(err, "ashlar calibrate makes one; --kv-adapter none does without");
     return ASHLAR_BAD_INPUT;
 }
 
-static ashlar_status expect_int(const struct gguf *g, const char *key, int64_t wanted, ashlar_error *err)
+static ashlar_status expect_int(const struct gguf *g, const char *key, int64_t wanted,
+                                ashlar_error *err)
 {
     int64_t found;
     ashlar_status status = gguf_get_int(g, key, 0, INT_MAX, 0, &found, err);
     if (status != ASHLAR_OK || found == wanted)
         return status;
-    return error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %lld, but %lld is wanted", gguf_path(g), key,
-                     (long long)found, (long long)wanted);
+    return error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %lld, but %lld is wanted", gguf_path(g),
+                     key, (long long)found, (long long)wanted);
 }
 
-static ashlar_status check_keys(const struct gguf *g, uint64_t fingerprint, const struct adapters *a, int *rank,
-                                ashlar_error *err)
+static ashlar_status check_keys(const struct gguf *g, uint64_t fingerprint,
+                                const struct adapters *a, int *rank, ashlar_error *err)
 {
     char text[17];
     int64_t found = 0;
@@ -121,7 +125,8 @@ static ashlar_status check_keys(const struct gguf *g, uint64_t fingerprint, cons
     if (status == ASHLAR_OK)
         status = expect_int(g, KEY("version"), VERSION, err);
     if (status == ASHLAR_OK)
-        status = expect_text(g, KEY("model_fingerprint"), text, "the adapter was made for another model", err);
+        status = expect_text(g, KEY("model_fingerprint"), text,
+                             "the adapter was made for another model", err);
     if (status == ASHLAR_OK)
         status = expect_int(g, KEY("block_count"), a->n_layer, err);
     if (status == ASHLAR_OK)
@@ -133,9 +138,10 @@ static ashlar_status check_keys(const struct gguf *g, uint64_t fingerprint, cons
     *rank = (int)found;
     if (found >= a->rank)
         return ASHLAR_OK;
-    error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %lld columns, but %d are wanted", gguf_path(g), KEY("rank"),
-              (long long)found, a->rank);
-    error_hint(err, "a higher --kv-sigma wants fewer; ashlar calibrate with a lower one makes more");
+    error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %lld columns, but %d are wanted", gguf_path(g),
+              KEY("rank"), (long long)found, a->rank);
+    error_hint(err,
+               "a higher --kv-sigma wants fewer; ashlar calibrate with a lower one makes more");
     return ASHLAR_BAD_INPUT;
 }
 
@@ -149,21 +155,25 @@ static ashlar_status read_layer(const struct gguf *g, int layer, int file_rank, 
         return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s is missing", gguf_path(g), name);
     if (t->type != TENSOR_F32 || t->n_dims != 2 || t->shape[0] != (uint64_t)file_rank ||
         t->shape[1] != (uint64_t)a->width)
-        return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s: not an F32 matrix of %d rows and %d columns",
-                         gguf_path(g), name, a->width, file_rank);
+        return error_set(err, ASHLAR_BAD_INPUT,
+                         "%s: tensor %s: not an F32 matrix of %d rows and %d columns", gguf_path(g),
+                         name, a->width, file_rank);
     const unsigned char *from = gguf_data(g) + t->offset;
     float *to = a->a + (size_t)layer * (size_t)a->width * (size_t)a->rank;
     for (int i = 0; i < a->width; i++, from += (size_t)file_rank * sizeof *to, to += a->rank) {
         memcpy(to, from, (size_t)a->rank * sizeof *to);
         for (int j = 0; j < a->rank; j++)
             if (!(fabsf(to[j]) <= LARGEST_VALUE))
-                return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s: value %g in row %d column %d is not "
-                                 "that of a unit vector", gguf_path(g), name, (double)to[j], i, j);
+                return error_set(err, ASHLAR_BAD_INPUT,
+                                 "%s: tensor %s: value %g in row %d column %d is not "
+                                 "that of a unit vector",
+                                 gguf_path(g), name, (double)to[j], i, j);
     }
     return ASHLAR_OK;
 }
 
-ashlar_status adapter_file_read(const char *path, uint64_t fingerprint, struct adapters *a, ashlar_error *err)
+ashlar_status adapter_file_read(const char *path, uint64_t fingerprint, struct adapters *a,
+                                ashlar_error *err)
 {
     struct gguf *g;
     int rank = 0;

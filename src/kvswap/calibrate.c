@@ -17,6 +17,7 @@ ashlar_status calibration_new(int n_layer, int width, struct calibration **out, 
 {
     struct calibration *c = mem_array(1, sizeof *c);
     *out = NULL;
+    lowrank_init();
     if (!c)
         return error_memory(err, sizeof *c, "the calibration");
     *c = (struct calibration){.n_layer = n_layer, .width = width};

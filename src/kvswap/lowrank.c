@@ -14,6 +14,11 @@ enum {
     RANK_FLOOR = 32 /* below it recall breaks down, whatever sigma says */
 };
 
+void lowrank_init(void)
+{
+    openblas_set_num_threads(1);
+}
+
 int lowrank_rank(int width, int sigma)
 {
     int divisor = sigma ? sigma : SIGMA, low = RANK_FLOOR < width ? RANK_FLOOR : width;
@@ -53,7 +58,7 @@ static ashlar_status fit_rows(struct adapters *a, int layer, int n, const float 
         return status;
     float *out = adapter(a, layer);
     memset(out, 0, (size_t)a->width * (size_t)a->rank * sizeof *out);
-    float floor_value = 1e-9f * fmaxf(values[m - 1], 0.0f);
+    float floor_value = 1e-6f * fmaxf(values[m - 1], 0.0f); /* below it is rounding, and no direction */
     for (int j = 0; j < m; j++) {
         float scale = values[j] > floor_value ? 1.0f / sqrtf(values[j]) : 0.0f;
         for (int i = 0; i < n; i++)

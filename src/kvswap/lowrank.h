@@ -12,6 +12,12 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 
+/**
+ * Keep BLAS and LAPACK on the calling thread, in the whole process: their own threads would fight the
+ * pool's for the cores, and make the results depend on how many they are.
+ */
+void lowrank_init(void);
+
 /** Columns of an adapter: width / sigma (0: the usual 8), but no fewer than recall bears. */
 int lowrank_rank(int width, int sigma);
 

@@ -83,6 +83,8 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     kv->metadata = metadata;
     if (kv->options.mass <= 0.0f)
         kv->options.mass = 1.0f;
+    if (metadata)
+        lowrank_init();
     ashlar_status status = swap_plan_make(config, metadata, &kv->plan, err);
     if (status == ASHLAR_OK) {
         kv->adapters = (struct adapters){config->n_layer, kv->plan.width, kv->plan.rank, NULL, NULL};

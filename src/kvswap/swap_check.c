@@ -1,10 +1,10 @@
 /*
  * swap_check.c: the recall meter: how much of the true attention do the attended keys hold?
  *
- * In a step that is checked, every group of a layer is read through a window and met by the step's own
- * queries, once as a whole and once only where it was selected. The attention kernel leaves maximum and
- * sum of the exponentials; the share is the quotient of the two sums, averaged over the query heads.
- * The selection itself, the reuse buffer and what is attended to do not change.
+ * In a step that is checked, every group of a layer is read through a window and met by the step's
+ * own queries, once as a whole and once only where it was selected. The attention kernel leaves
+ * maximum and sum of the exponentials; the share is the quotient of the two sums, averaged over the
+ * query heads. The selection itself, the reuse buffer and what is attended to do not change.
  *
  * Only passes without streamed items are checked: those have the windows to themselves.
  */
@@ -63,7 +63,8 @@ static void attend_spans(const struct check *c, int head, const struct kv_span *
     if (n_keys == 0)
         return;
     unsigned char *scratch = c->kv->check_scratch + (size_t)head * swap_check_scratch_bytes(config);
-    size_t kernel = (config->kernels->attn_scratch_bytes(config->head_dim, n_group, 1) + 63) / 64 * 64;
+    size_t kernel =
+        (config->kernels->attn_scratch_bytes(config->head_dim, n_group, 1) + 63) / 64 * 64;
     float *out = (float *)(void *)(scratch + kernel);
     struct attn_args args = {.type = c->kv->plan.shape.type,
                              .head_dim = config->head_dim,
@@ -108,7 +109,8 @@ static void check_head(void *context, int head, int n_heads, int thread)
         return;
     }
     for (int g = 0; g < c->n; g++) {
-        spans[g] = swap_group_span(kv, c->data + (size_t)g * store_group_bytes(&kv->plan.shape), head);
+        spans[g] =
+            swap_group_span(kv, c->data + (size_t)g * store_group_bytes(&kv->plan.shape), head);
         if (is_selected(c->selection, c->first + g, &at))
             chosen[n_chosen++] = spans[g];
     }
@@ -116,7 +118,8 @@ static void check_head(void *context, int head, int n_heads, int thread)
     attend_spans(c, head, chosen, n_chosen, mass + 1);
 }
 
-static ashlar_status read_window(struct kv *kv, int item, int layer, int first, int n, ashlar_error *err)
+static ashlar_status read_window(struct kv *kv, int item, int layer, int first, int n,
+                                 ashlar_error *err)
 {
     struct store *store = &swap_of(kv, item)->store;
     struct aio_request request;

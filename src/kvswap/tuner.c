@@ -1,6 +1,6 @@
 /*
- * tuner.c: the cost model of docs/tuner.md and the search over settings: few enough to try them all. What
- * fits a budget is asked of the same plan that an engine is opened with (swap_layout.c).
+ * tuner.c: the cost model of docs/tuner.md and the search over settings: few enough to try them
+ * all. What fits a budget is asked of the same plan that an engine is opened with (swap_layout.c).
  */
 #include "kvswap/tuner.h"
 
@@ -48,8 +48,8 @@ static void score_chunk(void *context, int chunk, int n_chunks, int thread)
     const struct score_bench *b = context;
     static const int8_t query[SCORE_RANK] = {1};
     size_t first = (size_t)chunk * SCORE_CHUNK;
-    b->kernels->score(SCORE_CHUNK, SCORE_RANK, b->rows + first * SCORE_RANK, b->scales + first, query, 1, 1.0f,
-                      b->scores + first);
+    b->kernels->score(SCORE_CHUNK, SCORE_RANK, b->rows + first * SCORE_RANK, b->scales + first,
+                      query, 1, 1.0f, b->scores + first);
 }
 
 static double time_score(struct score_bench *b, struct pool *pool)
@@ -92,8 +92,8 @@ static double time_select(float *scores)
     return best / SELECT_GROUPS;
 }
 
-ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool *pool, struct tune_costs *costs,
-                                      ashlar_error *err)
+ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool *pool,
+                                      struct tune_costs *costs, ashlar_error *err)
 {
     size_t bytes = (size_t)SCORE_TOKENS * (SCORE_RANK + 2 * sizeof(float));
     unsigned char *pages = mem_pages(bytes);
@@ -121,7 +121,8 @@ double tune_hit_share(double base, int select, int reuse, int n_groups)
 }
 
 static struct tune_choice estimate(const struct kv_config *c, const struct swap_plan *p,
-                                   const struct tune_costs *costs, const struct tune_device *d, double base_hits)
+                                   const struct tune_costs *costs, const struct tune_device *d,
+                                   double base_hits)
 {
     int group = p->shape.group_tokens, n_layer = c->n_layer;
     double batch = c->max_items, tokens = (double)p->shape.max_groups * group;
@@ -142,13 +143,15 @@ static struct tune_choice estimate(const struct kv_config *c, const struct swap_
     /* The reads of layers 0 and 1 are waited for; the others' overlap the layer before. */
     int waited = n_layer < 2 ? n_layer : 2;
     x.step_seconds = costs->other_seconds + n_layer * (x.predict_seconds + x.compute_seconds) +
-                     waited * x.io_seconds + (n_layer - waited) * fmax(0.0, x.io_seconds - x.compute_seconds);
+                     waited * x.io_seconds +
+                     (n_layer - waited) * fmax(0.0, x.io_seconds - x.compute_seconds);
     return x;
 }
 
 /* Candidates of one sigma and selection, one for each group size that fits. */
-static int try_groups(const struct kv_config *c, int sigma, int select, const struct tune_costs *costs,
-                      const struct tune_device *d, double base_hits, struct tune_choice *out, ashlar_error *err)
+static int try_groups(const struct kv_config *c, int sigma, int select,
+                      const struct tune_costs *costs, const struct tune_device *d, double base_hits,
+                      struct tune_choice *out, ashlar_error *err)
 {
     ashlar_kv_options o = *c->options;
     struct kv_config config = *c;
@@ -178,23 +181,26 @@ static void order(struct tune_choice *x, int n)
     for (int i = 0; i < n; i++)
         best = fmin(best, x[i].step_seconds);
     for (int i = 0; i < n; i++)
-        if (x[i].step_seconds <= NEARLY * best && (chosen < 0 || x[i].group_tokens < x[chosen].group_tokens))
+        if (x[i].step_seconds <= NEARLY * best &&
+            (chosen < 0 || x[i].group_tokens < x[chosen].group_tokens))
             chosen = i;
     struct tune_choice first = x[chosen];
     memmove(x + 1, x, (size_t)chosen * sizeof *x);
     x[0] = first;
 }
 
-ashlar_status tune_choose(const struct kv_config *c, const struct tune_costs *costs, const struct tune_device *d,
-                          double base_hits, struct tune_choice *candidates, int *n, ashlar_error *err)
+ashlar_status tune_choose(const struct kv_config *c, const struct tune_costs *costs,
+                          const struct tune_device *d, double base_hits,
+                          struct tune_choice *candidates, int *n, ashlar_error *err)
 {
     const ashlar_kv_options *o = c->options;
     ashlar_error last = {0};
     *n = 0;
     for (int m = 0; m < N_SELECTS && *n == 0; m++) {
         for (int s = 0; s < N_SIGMAS && *n == 0; s++) {
-            *n = try_groups(c, o->sigma ? o->sigma : sigmas[s], o->select_tokens ? o->select_tokens : select_tokens[m],
-                            costs, d, base_hits, candidates, &last);
+            *n = try_groups(c, o->sigma ? o->sigma : sigmas[s],
+                            o->select_tokens ? o->select_tokens : select_tokens[m], costs, d,
+                            base_hits, candidates, &last);
             if (o->sigma)
                 break;
         }

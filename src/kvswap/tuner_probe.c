@@ -1,6 +1,6 @@
 /*
- * tuner_probe.c: how long a disk takes for a burst of random reads: as many at once as a layer's misses,
- * then a wait for all of them, because that is how kvswap reads.
+ * tuner_probe.c: how long a disk takes for a burst of random reads: as many at once as a layer's
+ * misses, then a wait for all of them, because that is how kvswap reads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 enum {
     FILE_LEAST = 16 << 20,
-    FILE_MOST = 256 << 20, /* beyond most disks' own caches of hot blocks */
+    FILE_MOST = 256 << 20,      /* beyond most disks' own caches of hot blocks */
     FILE_PER_SECOND = 64 << 20, /* a short probe writes a small file */
     WRITE_BYTES = 1 << 20,
     MOST_BURSTS = 4096,
@@ -67,7 +67,8 @@ static ashlar_status write_file(struct probe *p, const struct log *log, ashlar_e
             uint64_t value = rng_u64(&p->rng);
             memcpy(p->buffer + i, &value, sizeof value);
         }
-        struct aio_request r = {.fd = p->fd, .write = true, .data = p->buffer, .bytes = WRITE_BYTES, .offset = at};
+        struct aio_request r = {
+            .fd = p->fd, .write = true, .data = p->buffer, .bytes = WRITE_BYTES, .offset = at};
         aio_submit(p->aio, &r, 1);
         aio_wait(p->aio, &r);
         if (r.error)
@@ -87,7 +88,8 @@ static ashlar_status burst(struct probe *p, int block, int depth, ashlar_error *
             .fd = p->fd,
             .data = p->buffer + (size_t)i * (size_t)block,
             .bytes = (size_t)block,
-            .offset = (uint64_t)rng_below(&p->rng, (uint32_t)(p->file_bytes / (uint64_t)block)) * (uint64_t)block};
+            .offset = (uint64_t)rng_below(&p->rng, (uint32_t)(p->file_bytes / (uint64_t)block)) *
+                      (uint64_t)block};
     double start = os_time_seconds();
     aio_submit(p->aio, p->requests, depth);
     p->submit_seconds += os_time_seconds() - start;
@@ -118,15 +120,16 @@ static ashlar_status measure(struct probe *p, int block, int depth, double secon
     return status;
 }
 
-static ashlar_status measure_all(struct probe *p, double seconds, const struct log *log, struct tune_device *out,
-                                 ashlar_error *err)
+static ashlar_status measure_all(struct probe *p, double seconds, const struct log *log,
+                                 struct tune_device *out, ashlar_error *err)
 {
     int cells = TUNE_BLOCKS * TUNE_DEPTHS;
     ashlar_status status = ASHLAR_OK;
     for (int i = 0; i < cells && status == ASHLAR_OK; i++) {
         int b = i / TUNE_DEPTHS, d = i % TUNE_DEPTHS;
         status = measure(p, blocks[b], depths[d], seconds / cells, &out->seconds[b][d], err);
-        if (status == ASHLAR_OK && !log_progress(log, "probe", (uint64_t)(cells + i + 1), 2 * (uint64_t)cells))
+        if (status == ASHLAR_OK &&
+            !log_progress(log, "probe", (uint64_t)(cells + i + 1), 2 * (uint64_t)cells))
             status = error_set(err, ASHLAR_CANCELLED, "cancelled");
     }
     return status;
@@ -144,8 +147,8 @@ static ashlar_status open_aio(struct probe *p, const ashlar_kv_options *o, ashla
     return status;
 }
 
-ashlar_status tune_probe(const char *folder, const ashlar_kv_options *o, double seconds, const struct log *log,
-                         struct tune_device *out, ashlar_error *err)
+ashlar_status tune_probe(const char *folder, const ashlar_kv_options *o, double seconds,
+                         const struct log *log, struct tune_device *out, ashlar_error *err)
 {
     struct probe *p = mem_array(1, sizeof *p);
     if (!p)
@@ -159,8 +162,8 @@ ashlar_status tune_probe(const char *folder, const ashlar_kv_options *o, double 
     memcpy(out->blocks, blocks, sizeof blocks);
     memcpy(out->depths, depths, sizeof depths);
     p->buffer = mem_pages(bytes);
-    ashlar_status status =
-        p->buffer ? open_aio(p, &unlimited, err) : error_memory(err, bytes, "the probe of the disk");
+    ashlar_status status = p->buffer ? open_aio(p, &unlimited, err)
+                                     : error_memory(err, bytes, "the probe of the disk");
     if (status == ASHLAR_OK)
         status = create(p, folder, err);
     if (status == ASHLAR_OK)
@@ -184,7 +187,8 @@ ashlar_status tune_probe(const char *folder, const ashlar_kv_options *o, double 
     return status;
 }
 
-/* Where x lies in rising values[0, n): index of the lower neighbour and the share of the way, in logarithms. */
+/* Where x lies in rising values[0, n): index of the lower neighbour and the share of the way, in
+ * logarithms. */
 static int locate(const int *values, int n, double x, double *share)
 {
     int i = 0;
@@ -196,7 +200,8 @@ static int locate(const int *values, int n, double x, double *share)
 
 double tune_io_seconds(const struct tune_device *d, size_t bytes, double n)
 {
-    double most_bytes = d->blocks[TUNE_BLOCKS - 1], most_depth = d->depths[TUNE_DEPTHS - 1], factor = 1.0;
+    double most_bytes = d->blocks[TUNE_BLOCKS - 1], most_depth = d->depths[TUNE_DEPTHS - 1],
+           factor = 1.0;
     double block = fmax((double)bytes, d->blocks[0]), depth = n;
     if (n <= 0.0)
         return 0.0;
@@ -213,7 +218,8 @@ double tune_io_seconds(const struct tune_device *d, size_t bytes, double n)
         block = most_bytes;
     }
     double x, y;
-    int b = locate(d->blocks, TUNE_BLOCKS, block, &x), q = locate(d->depths, TUNE_DEPTHS, depth, &y);
+    int b = locate(d->blocks, TUNE_BLOCKS, block, &x),
+        q = locate(d->depths, TUNE_DEPTHS, depth, &y);
     double low = (1 - y) * log(d->seconds[b][q]) + y * log(d->seconds[b][q + 1]);
     double high = (1 - y) * log(d->seconds[b + 1][q]) + y * log(d->seconds[b + 1][q + 1]);
     return factor * exp((1 - x) * low + x * high);

@@ -1,4 +1,5 @@
-/* kv_world.h: an engine with sessions over some KV policy, its files in a folder of its own; for test_kv_*.c. */
+/* kv_world.h: an engine with sessions over some KV policy, its files in a folder of its own; for
+ * test_kv_*.c. */
 #ifndef TESTS_KV_WORLD_H
 #define TESTS_KV_WORLD_H
 
@@ -52,7 +53,8 @@ static inline int count_files(const char *folder)
     return n;
 }
 
-static inline ashlar_options options_for(int threads, int sessions, int n_ctx, int n_batch, ashlar_kv_options kv)
+static inline ashlar_options options_for(int threads, int sessions, int n_ctx, int n_batch,
+                                         ashlar_kv_options kv)
 {
     ashlar_options o;
     ashlar_options_init(&o);
@@ -97,9 +99,11 @@ static inline void random_tokens(int n_vocab, int32_t *tokens, int n, struct rng
         tokens[i] = (int32_t)rng_below(rng, (uint32_t)n_vocab);
 }
 
-static inline void assert_same_logits(const struct world *a, const struct world *b, int session, const char *when)
+static inline void assert_same_logits(const struct world *a, const struct world *b, int session,
+                                      const char *when)
 {
-    const float *x = ashlar_session_logits(a->s[session]), *y = ashlar_session_logits(b->s[session]);
+    const float *x = ashlar_session_logits(a->s[session]),
+                *y = ashlar_session_logits(b->s[session]);
     assert_int_equal(ashlar_session_length(a->s[session]), ashlar_session_length(b->s[session]));
     assert_true(!x == !y);
     for (int i = 0; x && i < a->n_vocab; i++)

@@ -1,8 +1,8 @@
 /*
- * test_kv_faults.c: a disk that fails. For every read and every write of a short run, and each kind of
- * failure: the sequence it hits is refused with file and offset, all others get the same bits as without
- * it, nothing stale is attended to, and an emptied sequence works again. And passes that are cancelled in
- * any layer leave everything as it was.
+ * test_kv_faults.c: a disk that fails. For every read and every write of a short run, and each kind
+ * of failure: the sequence it hits is refused with file and offset, all others get the same bits as
+ * without it, nothing stale is attended to, and an emptied sequence works again. And passes that
+ * are cancelled in any layer leave everything as it was.
  */
 #include "kv_world.h"
 
@@ -11,17 +11,15 @@
 
 enum { SEED = 20251129, PASSES = 9, SESSIONS = 3, CTX = 256 };
 
-/* Tokens of each session in each pass; the third stays in memory. All fit one pass of n_batch rows. */
+/* Tokens of each session in each pass; the third stays in memory. All fit one pass of n_batch rows.
+ */
 static const int schedule[PASSES][SESSIONS] = {
-    {30, 20, 8},  /* in memory */
-    {40, 0, 1},   /* the first goes to disk */
-    {0, 60, 1},   /* the second: its adapter is there */
-    {1, 1, 1},    /* selected groups */
-    {1, 1, 0},
-    {12, 1, 1},   /* one streams, one selects */
-    {1, 9, 1},
-    {1, 1, 1},
-    {1, 1, 1},
+    {30, 20, 8},             /* in memory */
+    {40, 0, 1},              /* the first goes to disk */
+    {0, 60, 1},              /* the second: its adapter is there */
+    {1, 1, 1},               /* selected groups */
+    {1, 1, 0},   {12, 1, 1}, /* one streams, one selects */
+    {1, 9, 1},   {1, 1, 1},  {1, 1, 1},
 };
 
 /* ---- an aio that keeps books: a request is waited for before it is used again ---------------- */
@@ -74,7 +72,8 @@ static void strict_close(struct aio *aio)
     free(s);
 }
 
-static const struct aio_ops strict_ops = {"strict", strict_submit, strict_finished, strict_wait, strict_close};
+static const struct aio_ops strict_ops = {"strict", strict_submit, strict_finished, strict_wait,
+                                          strict_close};
 
 /* ---- a short run --------------------------------------------------------------------------- */
 
@@ -86,10 +85,16 @@ struct trial {
     float *wanted[PASSES][SESSIONS]; /* logits without faults; NULL: no tokens in this pass */
 };
 
-static void trial_open(struct trial *t, const char *policy, const char *io)
+/* check_every: of the recall meter, which reads everything now and then. */
+static void trial_open(struct trial *t, const char *policy, const char *io, int check_every)
 {
     struct rng rng;
-    ashlar_kv_options kv = {.policy = policy, .io = io, .group_tokens = 8, .select_tokens = 32, .recent_tokens = 8};
+    ashlar_kv_options kv = {.policy = policy,
+                            .io = io,
+                            .group_tokens = 8,
+                            .select_tokens = 32,
+                            .recent_tokens = 8,
+                            .check_every = check_every};
     memset(t, 0, sizeof *t);
     world_open(&t->w, "deep-llama-f16", options_for(2, SESSIONS, CTX, 128, kv));
     struct kv *state = t->w.e->kv; /* a policy on disk keeps this */
@@ -124,7 +129,8 @@ struct outcome {
 };
 
 /* Refused items stay in the batch, so that the others' rows are computed in the same company. */
-static ashlar_status run_pass(struct trial *t, int pass, const int *at, ashlar_status *statuses, ashlar_error *err)
+static ashlar_status run_pass(struct trial *t, int pass, const int *at, ashlar_status *statuses,
+                              ashlar_error *err)
 {
     ashlar_batch_item items[SESSIONS];
     int owner[SESSIONS], n = 0;
@@ -132,7 +138,8 @@ static ashlar_status run_pass(struct trial *t, int pass, const int *at, ashlar_s
         if (schedule[pass][i] == 0)
             continue;
         owner[n] = i;
-        items[n++] = (ashlar_batch_item){t->w.s[i], t->tokens[i] + at[i], (size_t)schedule[pass][i], ASHLAR_OK};
+        items[n++] = (ashlar_batch_item){t->w.s[i], t->tokens[i] + at[i], (size_t)schedule[pass][i],
+                                         ASHLAR_OK};
     }
     memset(err, 0, sizeof *err);
     ashlar_status status = ashlar_batch_eval(t->w.e, items, (size_t)n, err);
@@ -151,7 +158,8 @@ static void check_or_keep(struct trial *t, int pass, int session, bool keep)
         memcpy(t->wanted[pass][session], logits, bytes);
     } else if (memcmp(t->wanted[pass][session], logits, bytes) != 0) {
         fail_msg("fault %d of %s %llu: session %d differs in pass %d", (int)t->plan.fault,
-                 t->plan.writes ? "write" : "read", (unsigned long long)t->plan.first, session, pass);
+                 t->plan.writes ? "write" : "read", (unsigned long long)t->plan.first, session,
+                 pass);
     }
 }
 
@@ -185,7 +193,8 @@ static struct outcome run(struct trial *t, bool keep)
     return o;
 }
 
-/* The run without faults; the second one, because the first fits the adapters, which outlive sessions. */
+/* The run without faults; the second one, because the first fits the adapters, which outlive
+ * sessions. */
 static struct outcome reference(struct trial *t)
 {
     t->plan = (struct aio_fault_plan){.fault = AIO_FAULT_NONE};
@@ -202,18 +211,23 @@ static void check_description(const struct trial *t, const ashlar_error *err)
                                         [AIO_FAULT_SHORT] = "the file ends after",
                                         [AIO_FAULT_CORRUPT] = "checksum mismatch"};
     bool full = t->plan.fault == AIO_FAULT_ENOSPC;
-    const char *offset = strstr(err->message, t->plan.fault == AIO_FAULT_CORRUPT ? "offset " : "bytes at ");
-    if (err->status != (full ? ASHLAR_NO_RESOURCE : ASHLAR_FAILED) || !strstr(err->message, t->w.folder) ||
-        !strstr(err->message, words[t->plan.fault]) || !offset)
-        fail_msg("fault %d of %s %llu: status %d, message '%s'", (int)t->plan.fault, t->plan.writes ? "write" : "read",
-                 (unsigned long long)t->plan.first, (int)err->status, err->message);
+    const char *offset =
+        strstr(err->message, t->plan.fault == AIO_FAULT_CORRUPT ? "offset " : "bytes at ");
+    if (err->status != (full ? ASHLAR_NO_RESOURCE : ASHLAR_FAILED) ||
+        !strstr(err->message, t->w.folder) || !strstr(err->message, words[t->plan.fault]) ||
+        !offset)
+        fail_msg("fault %d of %s %llu: status %d, message '%s'", (int)t->plan.fault,
+                 t->plan.writes ? "write" : "read", (unsigned long long)t->plan.first,
+                 (int)err->status, err->message);
 }
 
 /* One request fails in one way; returns how many sessions it hit. */
-static int strike(struct trial *t, enum aio_fault fault, bool writes, uint64_t index, uint64_t count)
+static int strike(struct trial *t, enum aio_fault fault, bool writes, uint64_t index,
+                  uint64_t count)
 {
     int hit = 0;
-    t->plan = (struct aio_fault_plan){.fault = fault, .writes = writes, .first = index, .count = count};
+    t->plan =
+        (struct aio_fault_plan){.fault = fault, .writes = writes, .first = index, .count = count};
     struct outcome o = run(t, false);
     for (int i = 0; i < SESSIONS; i++)
         if (o.refused[i] >= 0) {
@@ -224,9 +238,19 @@ static int strike(struct trial *t, enum aio_fault fault, bool writes, uint64_t i
     return hit;
 }
 
-static const enum aio_fault faults[] = {AIO_FAULT_EIO, AIO_FAULT_ENOSPC, AIO_FAULT_SHORT, AIO_FAULT_CORRUPT};
+/* ASHLAR_TEST_STRIDE=N takes every Nth request only: for sanitizers that are slow. */
+static uint64_t stride(void)
+{
+    const char *given = getenv("ASHLAR_TEST_STRIDE");
+    uint64_t n = given ? strtoull(given, NULL, 10) : 1;
+    return n ? n : 1;
+}
 
-/* Every request of one direction, each fault; requests are counted by a run without faults before. */
+static const enum aio_fault faults[] = {AIO_FAULT_EIO, AIO_FAULT_ENOSPC, AIO_FAULT_SHORT,
+                                        AIO_FAULT_CORRUPT};
+
+/* Every request of one direction, each fault; requests are counted by a run without faults before.
+ */
 static void strike_all(struct trial *t, bool writes)
 {
     int refused = 0;
@@ -235,18 +259,20 @@ static void strike_all(struct trial *t, bool writes)
     for (int i = 0; i < SESSIONS; i++)
         assert_int_equal(clean.refused[i], -1);
     assert_true(n > 10);
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; i < n; i += stride()) {
         for (int f = 0; f < 4; f++) {
             int hit = strike(t, faults[f], writes, i, 1);
             assert_true(hit <= 1);
             if (!writes && hit != 1)
-                fail_msg("fault %d of read %llu was not noticed", (int)faults[f], (unsigned long long)i);
+                fail_msg("fault %d of read %llu was not noticed", (int)faults[f],
+                         (unsigned long long)i);
             refused += hit;
         }
-        if (i % 8 == 0)
+        if (i / stride() % 8 == 0)
             assert_int_equal(strike(t, AIO_FAULT_LATE, writes, i, 1), 0);
     }
-    assert_true(refused > (int)n); /* writes of the last pass are never looked at again */
+    assert_true(refused >
+                (int)(n / stride())); /* writes of the last pass are never looked at again */
     strike(t, AIO_FAULT_NONE, writes, 0, 0);
 }
 
@@ -254,7 +280,7 @@ static void each_read_may_fail(void **state)
 {
     (void)state;
     struct trial t;
-    trial_open(&t, "kvswap", NULL);
+    trial_open(&t, "kvswap", NULL, 2);
     strike_all(&t, false);
     trial_close(&t);
 }
@@ -263,7 +289,7 @@ static void each_write_may_fail(void **state)
 {
     (void)state;
     struct trial t;
-    trial_open(&t, "kvswap", "threads");
+    trial_open(&t, "kvswap", "threads", 0);
     strike_all(&t, true);
     trial_close(&t);
 }
@@ -272,11 +298,11 @@ static void each_streamed_read_may_fail(void **state)
 {
     (void)state;
     struct trial t;
-    trial_open(&t, "stream", "threads");
+    trial_open(&t, "stream", "threads", 0);
     reference(&t);
     uint64_t n = t.plan.n_reads;
     assert_true(n > 10);
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; i < n; i += stride()) {
         t.plan = (struct aio_fault_plan){.fault = faults[i % 4], .first = i, .count = 1};
         struct outcome o = run(&t, false);
         assert_int_equal((o.refused[0] >= 0) + (o.refused[1] >= 0) + (o.refused[2] >= 0), 1);
@@ -287,12 +313,13 @@ static void each_streamed_read_may_fail(void **state)
     trial_close(&t);
 }
 
-/* From some request on nothing works any more: both sequences on disk are refused, the third goes on. */
+/* From some request on nothing works any more: both sequences on disk are refused, the third goes
+ * on. */
 static void a_dead_disk_stops_only_who_needs_it(void **state)
 {
     (void)state;
     struct trial t;
-    trial_open(&t, "kvswap", NULL);
+    trial_open(&t, "kvswap", NULL, 0);
     reference(&t);
     for (int writes = 0; writes < 2; writes++)
         for (uint64_t first = 0; first < 30; first += 3) {
@@ -309,7 +336,7 @@ static void a_broken_session_is_refused_until_emptied(void **state)
     (void)state;
     struct trial t;
     ashlar_error first, again;
-    trial_open(&t, "kvswap", NULL);
+    trial_open(&t, "kvswap", NULL, 0);
     assert_int_equal(ashlar_session_append(t.w.s[0], t.tokens[0], 100, NULL), ASHLAR_OK);
     t.plan = (struct aio_fault_plan){.fault = AIO_FAULT_EIO, .first = t.plan.n_reads, .count = 1};
     assert_int_equal(ashlar_session_append(t.w.s[0], t.tokens[0], 1, &first), ASHLAR_FAILED);
@@ -331,9 +358,10 @@ static void a_rewind_that_cannot_read_breaks_the_session(void **state)
     (void)state;
     struct trial t;
     ashlar_error err;
-    trial_open(&t, "kvswap", NULL);
+    trial_open(&t, "kvswap", NULL, 0);
     assert_int_equal(ashlar_session_append(t.w.s[0], t.tokens[0], 120, NULL), ASHLAR_OK);
-    t.plan = (struct aio_fault_plan){.fault = AIO_FAULT_CORRUPT, .first = t.plan.n_reads, .count = 1};
+    t.plan =
+        (struct aio_fault_plan){.fault = AIO_FAULT_CORRUPT, .first = t.plan.n_reads, .count = 1};
     assert_int_equal(ashlar_session_rewind(t.w.s[0], 90, NULL), ASHLAR_OK);
     assert_true(t.plan.n_reads > t.plan.first);
     assert_int_equal(ashlar_session_append(t.w.s[0], t.tokens[0], 1, &err), ASHLAR_FAILED);
@@ -347,7 +375,7 @@ static void bytes_changed_on_disk_are_noticed(void **state)
     (void)state;
     struct trial t;
     ashlar_error err = {0};
-    trial_open(&t, "stream", NULL);
+    trial_open(&t, "stream", NULL, 0);
     assert_int_equal(ashlar_session_append(t.w.s[0], t.tokens[0], 100, NULL), ASHLAR_OK);
     assert_int_equal(ashlar_session_append(t.w.s[0], t.tokens[0], 1, NULL), ASHLAR_OK);
     const struct store *store = &((struct kv *)t.w.e->kv)->sequences[0].store;
@@ -370,8 +398,9 @@ static void the_first_refusal_is_described(void **state)
     (void)state;
     struct trial t;
     ashlar_error err;
-    trial_open(&t, "kvswap", NULL);
-    ashlar_batch_item items[2] = {{t.w.s[0], t.tokens[0], 60, ASHLAR_OK}, {t.w.s[1], t.tokens[1], 60, ASHLAR_OK}};
+    trial_open(&t, "kvswap", NULL, 0);
+    ashlar_batch_item items[2] = {{t.w.s[0], t.tokens[0], 60, ASHLAR_OK},
+                                  {t.w.s[1], t.tokens[1], 60, ASHLAR_OK}};
     assert_int_equal(ashlar_batch_eval(t.w.e, items, 2, NULL), ASHLAR_OK);
     char path[512];
     strcpy(path, ((struct kv *)t.w.e->kv)->sequences[0].store.path);
@@ -395,10 +424,14 @@ static void a_quota_stops_only_its_session(void **state)
     struct world w;
     int32_t tokens[200] = {0};
     ashlar_error err = {0};
-    ashlar_kv_options kv = {.policy = "kvswap", .group_tokens = 8, .select_tokens = 32, .recent_tokens = 8,
+    ashlar_kv_options kv = {.policy = "kvswap",
+                            .group_tokens = 8,
+                            .select_tokens = 32,
+                            .recent_tokens = 8,
                             .quota_bytes = 4096 + 4 * 15 * 4096}; /* 120 tokens of 4 layers */
     world_open(&w, "deep-llama-f16", options_for(2, 2, CTX, 512, kv));
-    ashlar_batch_item items[2] = {{w.s[0], tokens, 100, ASHLAR_OK}, {w.s[1], tokens, 100, ASHLAR_OK}};
+    ashlar_batch_item items[2] = {{w.s[0], tokens, 100, ASHLAR_OK},
+                                  {w.s[1], tokens, 100, ASHLAR_OK}};
     assert_int_equal(ashlar_batch_eval(w.e, items, 2, &err), ASHLAR_OK);
     items[0].n_tokens = 60;
     items[1].n_tokens = 10;
@@ -434,7 +467,7 @@ static void a_cancelled_pass_leaves_no_trace(void **state)
     static const char *const policies[] = {"kvswap", "stream"};
     for (int k = 0; k < 2; k++) {
         struct trial t;
-        trial_open(&t, policies[k], NULL);
+        trial_open(&t, policies[k], NULL, 0);
         reference(&t);
         struct kv_policy hooked = *t.w.e->policy;
         hook.e = t.w.e;

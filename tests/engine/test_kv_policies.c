@@ -1,7 +1,7 @@
 /*
- * test_kv_policies.c: what a KV policy may change and what not. stream and, where it attends to everything,
- * kvswap equal full bit for bit through any history of appends, rewinds and batches; results depend neither
- * on threads nor on the kind of I/O; budgets are kept.
+ * test_kv_policies.c: what a KV policy may change and what not. stream and, where it attends to
+ * everything, kvswap equal full bit for bit through any history of appends, rewinds and batches;
+ * results depend neither on threads nor on the kind of I/O; budgets are kept.
  */
 #include "kv_world.h"
 
@@ -60,7 +60,8 @@ static void take_step(struct world *w, struct step *s)
     ashlar_error err = {0};
     size_t n = 0;
     if (s->rewind >= 0) {
-        assert_int_equal(ashlar_session_rewind(w->s[s->rewind], (size_t)s->length, &err), ASHLAR_OK);
+        assert_int_equal(ashlar_session_rewind(w->s[s->rewind], (size_t)s->length, &err),
+                         ASHLAR_OK);
         return;
     }
     for (int i = 0; i < w->n_sessions; i++)
@@ -71,7 +72,8 @@ static void take_step(struct world *w, struct step *s)
 }
 
 /* Run one schedule in both worlds; after every step they must agree. */
-static void compare_worlds(struct world *a, struct world *b, struct limits limits, uint64_t schedule)
+static void compare_worlds(struct world *a, struct world *b, struct limits limits,
+                           uint64_t schedule)
 {
     struct rng rng;
     struct step *s = malloc(sizeof *s);
@@ -88,18 +90,21 @@ static void compare_worlds(struct world *a, struct world *b, struct limits limit
     free(s);
 }
 
-static void compare_policies(const char *model, int batch, ashlar_kv_options kv, struct limits limits,
-                             uint64_t schedule)
+static void compare_policies(const char *model, int batch, ashlar_kv_options kv,
+                             struct limits limits, uint64_t schedule)
 {
     struct world full, other;
-    world_open(&full, model, options_for(2, 3, CTX, batch, (ashlar_kv_options){.policy = "full", .type = kv.type}));
+    world_open(
+        &full, model,
+        options_for(2, 3, CTX, batch, (ashlar_kv_options){.policy = "full", .type = kv.type}));
     world_open(&other, model, options_for(2, 3, CTX, batch, kv));
     compare_worlds(&full, &other, limits, schedule);
     world_close(&full);
     world_close(&other);
 }
 
-static const char *const models[] = {"tiny-llama-f16", "tiny-qwen2-q8_0", "tiny-qwen3-q4_k", "deep-llama-f16"};
+static const char *const models[] = {"tiny-llama-f16", "tiny-qwen2-q8_0", "tiny-qwen3-q4_k",
+                                     "deep-llama-f16"};
 
 /* ---- exactness ----------------------------------------------------------------------------- */
 
@@ -110,7 +115,9 @@ static void stream_equals_full(void **state)
     for (int m = 0; m < 4; m++)
         for (int batch = 64; batch <= 512; batch *= 8)
             compare_policies(models[m], batch,
-                             (ashlar_kv_options){.policy = "stream", .group_tokens = groups[m], .recent_tokens = 1 + 20 * m},
+                             (ashlar_kv_options){.policy = "stream",
+                                                 .group_tokens = groups[m],
+                                                 .recent_tokens = 1 + 20 * m},
                              (struct limits){300, 0, CTX}, seed + (uint64_t)(m * 1000 + batch));
 }
 
@@ -119,20 +126,25 @@ static void kvswap_equals_full_while_it_fits(void **state)
 {
     (void)state;
     for (int m = 0; m < 4; m++)
-        compare_policies(models[m], 128, (ashlar_kv_options){.policy = "kvswap", .reuse_tokens = CTX},
+        compare_policies(models[m], 128,
+                         (ashlar_kv_options){.policy = "kvswap", .reuse_tokens = CTX},
                          (struct limits){300, 0, CTX}, seed + 10 + (uint64_t)m);
 }
 
-/* On disk; passes of many tokens stream, single ones come while the selection covers every group. */
+/* On disk; passes of many tokens stream, single ones come while the selection covers every group.
+ */
 static void kvswap_equals_full_when_it_attends_to_all(void **state)
 {
     (void)state;
     for (int m = 0; m < 4; m++)
         for (int select = 64; select <= 256; select *= 2)
             compare_policies(models[m], 512,
-                             (ashlar_kv_options){.policy = "kvswap", .group_tokens = m % 2 ? 8 : 16,
-                                                 .select_tokens = select, .recent_tokens = 16},
-                             (struct limits){300, 512, select + 16}, seed + 20 + (uint64_t)(m * 1000 + select));
+                             (ashlar_kv_options){.policy = "kvswap",
+                                                 .group_tokens = m % 2 ? 8 : 16,
+                                                 .select_tokens = select,
+                                                 .recent_tokens = 16},
+                             (struct limits){300, 512, select + 16},
+                             seed + 20 + (uint64_t)(m * 1000 + select));
 }
 
 /* Quantised keys and values: the same ones in memory and on disk. */
@@ -141,11 +153,39 @@ static void other_element_types_are_exact_too(void **state)
     (void)state;
     static const char *const types[] = {"q8_0", "q4_0"};
     for (int t = 0; t < 2; t++) {
-        compare_policies("tiny-llama-f16", 128, (ashlar_kv_options){.policy = "stream", .type = types[t]},
+        compare_policies("tiny-llama-f16", 128,
+                         (ashlar_kv_options){.policy = "stream", .type = types[t]},
                          (struct limits){300, 0, CTX}, seed + 30 + (uint64_t)t);
-        compare_policies("deep-llama-f16", 512,
-                         (ashlar_kv_options){.policy = "kvswap", .type = types[t], .select_tokens = 64},
-                         (struct limits){300, 512, 64}, seed + 40 + (uint64_t)t);
+        compare_policies(
+            "deep-llama-f16", 512,
+            (ashlar_kv_options){.policy = "kvswap", .type = types[t], .select_tokens = 64},
+            (struct limits){300, 512, 64}, seed + 40 + (uint64_t)t);
+    }
+}
+
+/* Random keys and values instead of a prompt: they are the same under every policy. */
+static void filled_contexts_are_the_same(void **state)
+{
+    (void)state;
+    static const ashlar_kv_options others[] = {{.policy = "stream"},
+                                               {.policy = "kvswap", .select_tokens = 64},
+                                               {.policy = "kvswap", .type = "q8_0"}};
+    for (int i = 0; i < 3; i++) {
+        struct world full, other;
+        struct limits limits = {100, 128, -1};
+        world_open(&full, "deep-llama-f16",
+                   options_for(2, 2, CTX, 128,
+                               (ashlar_kv_options){.policy = "full", .type = others[i].type}));
+        world_open(&other, "deep-llama-f16", options_for(2, 2, CTX, 128, others[i]));
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(ashlar_session_fill(full.s[k], 500 + 77 * (size_t)k, 3, NULL),
+                             ASHLAR_OK);
+            assert_int_equal(ashlar_session_fill(other.s[k], 500 + 77 * (size_t)k, 3, NULL),
+                             ASHLAR_OK);
+        }
+        compare_worlds(&full, &other, limits, seed + 45 + (uint64_t)i);
+        world_close(&full);
+        world_close(&other);
     }
 }
 
@@ -156,10 +196,10 @@ static void streaming_long_contexts_is_exact(void **state)
     enum { LONG = 20000, PIECE = 4000 };
     struct world full, stream;
     struct rng rng;
+    if (getenv("ASHLAR_TEST_LONG") == NULL)
+        skip(); /* half a minute */
     int32_t *tokens = malloc(PIECE * sizeof *tokens);
     ashlar_options o = options_for(2, 1, LONG + 64, 512, (ashlar_kv_options){.policy = "full"});
-    if (getenv("ASHLAR_TEST_LONG") == NULL)
-        skip(); /* ten seconds or more */
     world_open(&full, "tiny-llama-q4_0", o);
     o.kv.policy = "stream";
     world_open(&stream, "tiny-llama-q4_0", o);
@@ -183,8 +223,8 @@ static void streaming_long_contexts_is_exact(void **state)
 
 static ashlar_kv_options small(const char *io)
 {
-    return (ashlar_kv_options){.policy = "kvswap", .io = io, .group_tokens = 8, .select_tokens = 64,
-                               .recent_tokens = 16};
+    return (ashlar_kv_options){
+        .policy = "kvswap", .io = io, .group_tokens = 8, .select_tokens = 64, .recent_tokens = 16};
 }
 
 static void assert_finite(const struct world *w)
@@ -218,7 +258,8 @@ static void kvswap_runs_any_schedule(void **state)
         }
         ashlar_kv_stats stats;
         ashlar_engine_kv_stats(w.e, &stats);
-        assert_true(stats.misses > 0 && stats.hits > 0 && stats.bytes_read > 0 && stats.bytes_written > 0);
+        assert_true(stats.misses > 0 && stats.hits > 0 && stats.bytes_read > 0 &&
+                    stats.bytes_written > 0);
         world_close(&w);
         free(s);
     }
@@ -250,7 +291,8 @@ static void threads_and_io_do_not_change_a_bit(void **state)
     }
 }
 
-/* A session's text does not depend on what shares the engine: others may come, go and be rewound. */
+/* A session's text does not depend on what shares the engine: others may come, go and be rewound.
+ */
 static void a_rewound_session_repeats_itself(void **state)
 {
     (void)state;
@@ -268,7 +310,8 @@ static void a_rewound_session_repeats_itself(void **state)
         if (round == 1)
             assert_int_equal(ashlar_session_append(w.s[1], other, PROMPT, NULL), ASHLAR_OK);
         for (int i = 0; i < DECODE; i++) {
-            assert_int_equal(ashlar_session_append(w.s[0], tokens + PROMPT + i, 1, NULL), ASHLAR_OK);
+            assert_int_equal(ashlar_session_append(w.s[0], tokens + PROMPT + i, 1, NULL),
+                             ASHLAR_OK);
             if (round == 1 && i % 3 == 0)
                 assert_int_equal(ashlar_session_append(w.s[1], other + i, 1, NULL), ASHLAR_OK);
         }
@@ -286,9 +329,55 @@ static void a_rewound_session_repeats_itself(void **state)
     world_close(&w);
 }
 
+/* The recall meter: all of the attention while all is attended to, less later; the text does not
+ * change. */
+static void the_recall_is_measured(void **state)
+{
+    (void)state;
+    struct world metered, plain;
+    int32_t tokens[400];
+    struct rng rng;
+    ashlar_kv_recall before, after;
+    ashlar_kv_options kv = small(NULL);
+    world_open(&plain, "deep-llama-f16", options_for(2, 1, CTX, 512, kv));
+    kv.check_every = 3;
+    world_open(&metered, "deep-llama-f16", options_for(2, 1, CTX, 512, kv));
+    rng_seed(&rng, seed + 85);
+    random_tokens(plain.n_vocab, tokens, 400, &rng);
+    struct world *worlds[2] = {&metered, &plain};
+    for (int w = 0; w < 2; w++) {
+        assert_int_equal(ashlar_session_append(worlds[w]->s[0], tokens, 300, NULL), ASHLAR_OK);
+        assert_int_equal(ashlar_session_rewind(worlds[w]->s[0], 50, NULL),
+                         ASHLAR_OK); /* on disk, all selected */
+    }
+    for (int step = 0; step < 90; step++) {
+        for (int w = 0; w < 2; w++) {
+            size_t n = step == 20 ? 200 : 1;
+            assert_int_equal(ashlar_session_append(worlds[w]->s[0], tokens + step, n, NULL),
+                             ASHLAR_OK);
+        }
+        assert_same_logits(&plain, &metered, 0, "metered");
+        if (step == 19)
+            assert_true(ashlar_engine_kv_recall(metered.e, 3, &before));
+    }
+    assert_int_equal(before.steps, 6);
+    assert_true(fabs(before.mean - 1) < 1e-5 && fabs(before.least - 1) < 1e-5);
+    for (int layer = 0; layer < 4; layer++) {
+        assert_true(ashlar_engine_kv_recall(metered.e, layer, &after));
+        assert_true(after.steps > 20 && after.least > 0 && after.least < after.mean &&
+                    after.mean < 1 - 1e-4);
+    }
+    assert_false(ashlar_engine_kv_recall(metered.e, 4, &after));
+    assert_false(ashlar_engine_kv_recall(metered.e, -1, &after));
+    assert_false(ashlar_engine_kv_recall(plain.e, 0, &after));
+    world_close(&metered);
+    world_close(&plain);
+}
+
 /* ---- budgets and names --------------------------------------------------------------------- */
 
-static ashlar_status try_open(ashlar_options o, ashlar_kv_stats *stats, ashlar_memory *memory, ashlar_error *err)
+static ashlar_status try_open(ashlar_options o, ashlar_kv_stats *stats, ashlar_memory *memory,
+                              ashlar_error *err)
 {
     ashlar_engine *e;
     ashlar_status status = ashlar_engine_open(model_path("deep-llama-f16"), &o, &e, err);
@@ -316,7 +405,8 @@ static void too_small_a_budget_names_the_smallest(void **state)
     (void)state;
     static const char *const policies[] = {"kvswap", "stream", "full"};
     for (int p = 0; p < 3; p++) {
-        ashlar_options o = options_for(1, 2, 8192, 64, (ashlar_kv_options){.policy = policies[p], .budget_bytes = 1000});
+        ashlar_options o = options_for(
+            1, 2, 8192, 64, (ashlar_kv_options){.policy = policies[p], .budget_bytes = 1000});
         ashlar_error err;
         ashlar_kv_stats stats;
         assert_int_equal(try_open(o, NULL, NULL, &err), ASHLAR_NO_RESOURCE);
@@ -340,7 +430,8 @@ static void the_smallest_budget_works(void **state)
     struct world w;
     struct rng rng;
     int32_t tokens[4096];
-    ashlar_options o = options_for(2, 2, 2048, 64, (ashlar_kv_options){.policy = "kvswap", .budget_bytes = 1000});
+    ashlar_options o =
+        options_for(2, 2, 2048, 64, (ashlar_kv_options){.policy = "kvswap", .budget_bytes = 1000});
     ashlar_error err;
     assert_int_equal(try_open(o, NULL, NULL, &err), ASHLAR_NO_RESOURCE);
     o.kv.budget_bytes = hinted_bytes(&err);
@@ -359,7 +450,8 @@ static void the_smallest_budget_works(void **state)
 static void resident_bytes_stay_within_the_budget(void **state)
 {
     (void)state;
-    ashlar_options o = options_for(1, 3, 8192, 64, (ashlar_kv_options){.policy = "kvswap", .budget_bytes = 1000});
+    ashlar_options o =
+        options_for(1, 3, 8192, 64, (ashlar_kv_options){.policy = "kvswap", .budget_bytes = 1000});
     ashlar_error err;
     assert_int_equal(try_open(o, NULL, NULL, &err), ASHLAR_NO_RESOURCE);
     uint64_t least = hinted_bytes(&err);
@@ -402,25 +494,35 @@ static void policies_go_by_their_names(void **state)
     static const char *const names[] = {"full", "stream", "kvswap"};
     ashlar_kv_stats stats;
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(try_open(options_for(1, 1, 256, 64, (ashlar_kv_options){.policy = names[i]}), &stats, NULL,
-                                  NULL), ASHLAR_OK);
+        assert_int_equal(
+            try_open(options_for(1, 1, 256, 64, (ashlar_kv_options){.policy = names[i]}), &stats,
+                     NULL, NULL),
+            ASHLAR_OK);
         assert_string_equal(stats.policy, names[i]);
     }
-    assert_int_equal(try_open(options_for(1, 1, 256, 64, (ashlar_kv_options){.policy = "auto"}), &stats, NULL, NULL),
+    assert_int_equal(try_open(options_for(1, 1, 256, 64, (ashlar_kv_options){.policy = "auto"}),
+                              &stats, NULL, NULL),
                      ASHLAR_OK);
     assert_string_equal(stats.policy, "full");
-    assert_int_equal(try_open(options_for(1, 1, 256, 64, (ashlar_kv_options){0}), &stats, NULL, NULL), ASHLAR_OK);
+    assert_int_equal(
+        try_open(options_for(1, 1, 256, 64, (ashlar_kv_options){0}), &stats, NULL, NULL),
+        ASHLAR_OK);
     assert_string_equal(stats.policy, "full");
     /* auto with a budget that everything does not fit */
-    assert_int_equal(try_open(options_for(1, 1, 65536, 64, (ashlar_kv_options){.budget_fraction = 0.5}), &stats, NULL,
-                              NULL), ASHLAR_OK);
+    assert_int_equal(
+        try_open(options_for(1, 1, 65536, 64, (ashlar_kv_options){.budget_fraction = 0.5}), &stats,
+                 NULL, NULL),
+        ASHLAR_OK);
     assert_string_equal(stats.policy, "kvswap");
 }
 
 static void settings_out_of_range_are_refused(void **state)
 {
     (void)state;
-    static const struct { ashlar_kv_options kv; const char *word; } wrong[] = {
+    static const struct {
+        ashlar_kv_options kv;
+        const char *word;
+    } wrong[] = {
         {{.policy = "fulll"}, "fulll"},
         {{.policy = ""}, "KV policy"},
         {{.policy = "kvswap", .type = "q2_k"}, "q2_k"},
@@ -455,11 +557,17 @@ static void settings_out_of_range_are_refused(void **state)
 static void extreme_settings_work(void **state)
 {
     (void)state;
-    static const struct { int ctx, sessions, batch; ashlar_kv_options kv; } cases[] = {
+    static const struct {
+        int ctx, sessions, batch;
+        ashlar_kv_options kv;
+    } cases[] = {
         {1, 1, 1, {.policy = "kvswap"}},
         {5, 1, 1, {.policy = "stream"}},
         {64, 2, 1, {.policy = "kvswap", .group_tokens = 64, .recent_tokens = 1}},
-        {200, 2, 3, {.policy = "kvswap", .group_tokens = 4, .select_tokens = 1, .recent_tokens = 1}},
+        {200,
+         2,
+         3,
+         {.policy = "kvswap", .group_tokens = 4, .select_tokens = 1, .recent_tokens = 1}},
         {200, 1, 512, {.policy = "kvswap", .select_tokens = 1 << 30, .reuse_tokens = 1 << 30}},
         {200, 1, 512, {.policy = "kvswap", .recent_tokens = 65536}},
         {200, 1, 64, {.policy = "kvswap", .sigma = 1024, .mass = 1e-6f, .select_tokens = 40}},
@@ -470,7 +578,8 @@ static void extreme_settings_work(void **state)
         struct rng rng;
         int32_t tokens[256];
         ashlar_error err = {0};
-        world_open(&w, "deep-llama-f16", options_for(2, cases[i].sessions, cases[i].ctx, cases[i].batch, cases[i].kv));
+        world_open(&w, "deep-llama-f16",
+                   options_for(2, cases[i].sessions, cases[i].ctx, cases[i].batch, cases[i].kv));
         rng_seed(&rng, seed + 100);
         random_tokens(w.n_vocab, tokens, 256, &rng);
         size_t half = (size_t)cases[i].ctx / 2;
@@ -493,7 +602,8 @@ static void a_folder_that_does_not_exist_is_reported(void **state)
     ashlar_kv_options kv = small(NULL);
     kv.folder = "/nonexistent/folder";
     world_open(&w, "deep-llama-f16", options_for(1, 1, CTX, 64, kv));
-    assert_int_equal(ashlar_session_append(w.s[0], tokens, 60, &err), ASHLAR_OK); /* fits in memory */
+    assert_int_equal(ashlar_session_append(w.s[0], tokens, 60, &err),
+                     ASHLAR_OK); /* fits in memory */
     assert_int_equal(ashlar_session_append(w.s[0], tokens, 200, &err), ASHLAR_FAILED);
     assert_int_equal(err.status, ASHLAR_FAILED);
     assert_non_null(strstr(err.message, "/nonexistent/folder"));
@@ -515,7 +625,10 @@ static void files_exist_only_while_sessions_need_them(void **state)
     assert_int_equal(ashlar_session_append(w.s[1], tokens, 300, NULL), ASHLAR_OK);
     assert_int_equal(count_files(w.folder), 2);
     ashlar_engine_kv_stats(w.e, &stats);
-    assert_true(stats.disk_bytes > 0);
+    uint64_t before = stats.disk_bytes;
+    assert_int_equal(ashlar_session_rewind(w.s[0], 200, NULL), ASHLAR_OK);
+    ashlar_engine_kv_stats(w.e, &stats);
+    assert_true(stats.disk_bytes > before / 2 && stats.disk_bytes < before);
     assert_int_equal(ashlar_session_rewind(w.s[0], 0, NULL), ASHLAR_OK);
     assert_int_equal(count_files(w.folder), 1);
     ashlar_session_close(w.s[1]);
@@ -536,10 +649,12 @@ int main(void)
         cmocka_unit_test(kvswap_equals_full_while_it_fits),
         cmocka_unit_test(kvswap_equals_full_when_it_attends_to_all),
         cmocka_unit_test(other_element_types_are_exact_too),
+        cmocka_unit_test(filled_contexts_are_the_same),
         cmocka_unit_test(streaming_long_contexts_is_exact),
         cmocka_unit_test(kvswap_runs_any_schedule),
         cmocka_unit_test(threads_and_io_do_not_change_a_bit),
         cmocka_unit_test(a_rewound_session_repeats_itself),
+        cmocka_unit_test(the_recall_is_measured),
         cmocka_unit_test(too_small_a_budget_names_the_smallest),
         cmocka_unit_test(the_smallest_budget_works),
         cmocka_unit_test(resident_bytes_stay_within_the_budget),

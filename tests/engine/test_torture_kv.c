@@ -1,7 +1,7 @@
 /*
- * The KV policies on disk with every allocation failing in turn: opening, a prompt that goes to disk,
- * tokens with selected groups, a rewind. Each failure is NO_RESOURCE with a message; no file, thread or
- * block is left behind. Once a sequence is on disk its tokens allocate nothing.
+ * The KV policies on disk with every allocation failing in turn: opening, a prompt that goes to
+ * disk, tokens with selected groups, a rewind. Each failure is NO_RESOURCE with a message; no file,
+ * thread or block is left behind. Once a sequence is on disk its tokens allocate nothing.
  */
 #include "../torture.h"
 
@@ -58,8 +58,12 @@ static ashlar_status open_and_generate(void *context, ashlar_error *err)
     o.n_threads = 1;
     o.n_ctx = 256;
     o.n_batch = 64;
-    o.kv = (ashlar_kv_options){.policy = job->policy, .io = job->io, .type = job->type, .group_tokens = 8,
-                               .select_tokens = 32, .recent_tokens = 8};
+    o.kv = (ashlar_kv_options){.policy = job->policy,
+                               .io = job->io,
+                               .type = job->type,
+                               .group_tokens = 8,
+                               .select_tokens = 32,
+                               .recent_tokens = 8};
     ashlar_engine *engine;
     ashlar_status status = ashlar_engine_open(model_path("deep-llama-f16"), &o, &engine, err);
     if (status == ASHLAR_OK) {

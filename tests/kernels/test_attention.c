@@ -222,8 +222,8 @@ static void batch_check(const struct batch *b, const char *name)
                 reference(b, i, t, h, want);
                 for (int j = 0; j < b->head_dim; j++)
                     if (!(fabs((double)out[j] - want[j]) <= tolerance(name)))
-                        fail_msg("%s item %d token %d head %d: %g, want %g (seed %d)", name, i, t, h,
-                                 (double)out[j], want[j], SEED);
+                        fail_msg("%s item %d token %d head %d: %g, want %g (seed %d)", name, i, t,
+                                 h, (double)out[j], want[j], SEED);
             }
         for (int t = 0; t < it->n_q; t++)
             for (size_t j = (size_t)(b->n_head * b->head_dim); j < it->out_stride; j++)

@@ -1,6 +1,6 @@
 /*
- * test_adapter_file.c: adapters written are read back with their first columns; what is not this model's
- * adapter is refused by the name of its key or tensor, whatever bytes the file holds.
+ * test_adapter_file.c: adapters written are read back with their first columns; what is not this
+ * model's adapter is refused by the name of its key or tensor, whatever bytes the file holds.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -75,8 +75,8 @@ struct room {
     bool ready[LAYERS];
 };
 
-static ashlar_status read_into(struct room *room, int layers, int width, int rank, uint64_t fingerprint,
-                               ashlar_error *err)
+static ashlar_status read_into(struct room *room, int layers, int width, int rank,
+                               uint64_t fingerprint, ashlar_error *err)
 {
     *room = (struct room){.a = {layers, width, rank, NULL, NULL}};
     room->a.a = room->values;
@@ -235,7 +235,8 @@ static void any_damage_is_survived(void **state)
     }
     for (size_t n = 1; n < file.length; n += 37) {
         save(file.data, n);
-        assert_int_equal(read_into(&room, LAYERS, WIDTH, RANK, FINGERPRINT, NULL), ASHLAR_BAD_INPUT);
+        assert_int_equal(read_into(&room, LAYERS, WIDTH, RANK, FINGERPRINT, NULL),
+                         ASHLAR_BAD_INPUT);
     }
     buf_fini(&file);
 }
@@ -243,7 +244,8 @@ static void any_damage_is_survived(void **state)
 static void the_default_name_replaces_the_ending(void **state)
 {
     (void)state;
-    const char *names[][2] = {{"a/b.gguf", "a/b.adapter.gguf"}, {"model", "model.adapter.gguf"},
+    const char *names[][2] = {{"a/b.gguf", "a/b.adapter.gguf"},
+                              {"model", "model.adapter.gguf"},
                               {"x.GGUF", "x.GGUF.adapter.gguf"}};
     for (int i = 0; i < 3; i++) {
         char *beside = adapter_file_beside(names[i][0]);

@@ -1,7 +1,7 @@
 /*
- * test_aio.c: every implementation of the I/O seam moves the same bytes and reports the same failures:
- * io_uring (skipped where the kernel refuses it), threads, and both behind the rate limiter and the
- * fault injector.
+ * test_aio.c: every implementation of the I/O seam moves the same bytes and reports the same
+ * failures: io_uring (skipped where the kernel refuses it), threads, and both behind the rate
+ * limiter and the fault injector.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +69,8 @@ static unsigned char *random_pages(size_t pages, struct rng *rng)
 }
 
 /* Requests of one to four pages that cover `pages` pages, in a shuffled order; returns how many. */
-static int cut(struct aio_request *r, int fd, bool write, unsigned char *data, int pages, struct rng *rng)
+static int cut(struct aio_request *r, int fd, bool write, unsigned char *data, int pages,
+               struct rng *rng)
 {
     int n = 0;
     for (int at = 0, take; at < pages; at += take) {
@@ -146,13 +147,16 @@ static void thousands_may_wait(void **state)
         if (!aio)
             continue;
         int fd = scratch_file();
-        assert_int_equal(ftruncate(fd, 16 * AIO_ALIGN), 0);
         unsigned char *data = aligned_alloc(AIO_ALIGN, AIO_ALIGN);
+        memset(data, 5, AIO_ALIGN);
         struct aio_request *r = calloc(N, sizeof *r);
         for (int round = 0; round < 2; round++) {
             for (int i = 0; i < N; i++)
-                r[i] = (struct aio_request){
-                    .fd = fd, .data = data, .bytes = AIO_ALIGN, .offset = (uint64_t)(i % 16) * AIO_ALIGN};
+                r[i] = (struct aio_request){.fd = fd,
+                                            .write = true, /* many from one buffer */
+                                            .data = data,
+                                            .bytes = AIO_ALIGN,
+                                            .offset = (uint64_t)(i % 16) * AIO_ALIGN};
             aio_submit(aio, r, 1000);
             aio_wait(aio, &r[500]);
             aio_submit(aio, r + 1000, N - 1000);
@@ -162,6 +166,91 @@ static void thousands_may_wait(void **state)
         close(fd);
         free(data);
         free(r);
+    }
+}
+
+enum { PIECES = 40 };
+
+/* One request over page-sized pieces of memory in a shuffled order. */
+static struct aio_request scattered(int fd, bool write, unsigned char *data, struct iovec *iov,
+                                    struct rng *rng)
+{
+    int order[PIECES];
+    for (int i = 0; i < PIECES; i++)
+        order[i] = i;
+    for (int i = PIECES - 1; i > 0; i--) {
+        int j = (int)rng_below(rng, (uint32_t)i + 1), t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+    for (int i = 0; i < PIECES; i++)
+        iov[i] = (struct iovec){data + (size_t)order[i] * AIO_ALIGN, AIO_ALIGN};
+    return (struct aio_request){.fd = fd,
+                                .write = write,
+                                .data = iov[0].iov_base,
+                                .iov = iov,
+                                .n_iov = PIECES,
+                                .bytes = PIECES * AIO_ALIGN,
+                                .offset = AIO_ALIGN};
+}
+
+static void pieces_are_gathered_and_scattered(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct aio *aio = open_kind(kinds[k], DEPTH);
+        struct rng rng;
+        struct iovec iov[PIECES], used[PIECES];
+        if (!aio)
+            continue;
+        rng_seed(&rng, SEED);
+        int fd = scratch_file();
+        unsigned char *out = random_pages(PIECES, &rng), *in = random_pages(PIECES, &rng);
+        struct aio_request r = scattered(fd, true, out, iov, &rng);
+        memcpy(used, iov, sizeof used); /* the transfer uses up its own */
+        aio_submit(aio, &r, 1);
+        wait_all(aio, &r, 1);
+        r = scattered(fd, false, in, iov, &rng);
+        struct iovec back[PIECES];
+        memcpy(back, iov, sizeof back);
+        aio_submit(aio, &r, 1);
+        wait_all(aio, &r, 1);
+        for (int i = 0; i < PIECES; i++)
+            assert_memory_equal(back[i].iov_base, used[i].iov_base, AIO_ALIGN);
+        assert_int_equal(ftruncate(fd, 6 * AIO_ALIGN), 0);
+        r = scattered(fd, false, in, iov, &rng);
+        aio_submit(aio, &r, 1);
+        aio_wait(aio, &r);
+        assert_int_equal(r.error, AIO_SHORT);
+        assert_int_equal(r.done, 5 * AIO_ALIGN);
+        aio_close(aio);
+        close(fd);
+        free(in);
+        free(out);
+    }
+}
+
+/* However a transfer is cut, what is left begins where it stopped. */
+static void short_transfers_are_continued_at_their_place(void **state)
+{
+    (void)state;
+    struct rng rng;
+    static unsigned char data[4 * 1000];
+    rng_seed(&rng, SEED + 9);
+    for (int round = 0; round < 200; round++) {
+        struct iovec iov[4];
+        for (int i = 0; i < 4; i++)
+            iov[i] = (struct iovec){data + (3 - i) * 1000, 1000};
+        struct aio_request r = {
+            .data = iov[0].iov_base, .iov = iov, .n_iov = 4, .bytes = sizeof data};
+        for (size_t at = 0, n; at < sizeof data; at += n) {
+            assert_ptr_equal(r.iov->iov_base, data + (3 - at / 1000) * 1000 + at % 1000);
+            assert_int_equal(r.iov->iov_len, 1000 - at % 1000);
+            n = 1 + rng_below(&rng, (uint32_t)(sizeof data - at < 2500 ? sizeof data - at : 2500));
+            assert_int_equal(aio_advance(&r, n), at + n == sizeof data);
+            assert_int_equal(r.done, at + n);
+        }
+        assert_int_equal(r.n_iov, 0);
     }
 }
 
@@ -214,16 +303,18 @@ static void failures_end_up_in_the_request(void **state)
             continue;
         int closed = scratch_file();
         close(closed);
-        expect_error(aio, (struct aio_request){.fd = closed, .data = page, .bytes = AIO_ALIGN}, EBADF,
-                     ASHLAR_FAILED);
+        expect_error(aio, (struct aio_request){.fd = closed, .data = page, .bytes = AIO_ALIGN},
+                     EBADF, ASHLAR_FAILED);
         int folder = open("/", O_RDONLY | O_DIRECTORY);
-        expect_error(aio, (struct aio_request){.fd = folder, .data = page, .bytes = AIO_ALIGN}, EISDIR,
-                     ASHLAR_FAILED);
+        expect_error(aio, (struct aio_request){.fd = folder, .data = page, .bytes = AIO_ALIGN},
+                     EISDIR, ASHLAR_FAILED);
         close(folder);
         int full = open("/dev/full", O_RDWR);
         if (full >= 0) {
-            expect_error(aio, (struct aio_request){.fd = full, .write = true, .data = page, .bytes = AIO_ALIGN},
-                         ENOSPC, ASHLAR_NO_RESOURCE);
+            expect_error(
+                aio,
+                (struct aio_request){.fd = full, .write = true, .data = page, .bytes = AIO_ALIGN},
+                ENOSPC, ASHLAR_NO_RESOURCE);
             close(full);
         }
         round_trip(aio, 20, 20, SEED); /* and it still works */
@@ -254,7 +345,8 @@ static double seconds_for(struct aio *aio, int fd, int n)
 static struct aio *open_rate(uint64_t rate, double latency)
 {
     struct aio *aio;
-    assert_int_equal(aio_rate_open(open_kind("threads", DEPTH), rate, latency, &aio, NULL), ASHLAR_OK);
+    assert_int_equal(aio_rate_open(open_kind("threads", DEPTH), rate, latency, &aio, NULL),
+                     ASHLAR_OK);
     return aio;
 }
 
@@ -265,9 +357,10 @@ static void a_rate_and_a_latency_are_kept(void **state)
     assert_int_equal(ftruncate(fd, 64 * AIO_ALIGN), 0);
     struct aio *slow = open_rate(64 * AIO_ALIGN * 20, 0.0), *late = open_rate(0, 0.03);
     double channel = seconds_for(slow, fd, 64), together = seconds_for(late, fd, 64);
-    assert_true(channel >= 0.05); /* 1/20 s of transfers */
+    assert_true(channel >= 0.05);                          /* 1/20 s of transfers */
     assert_true(together >= 0.03 && together < 64 * 0.03); /* latencies overlap */
-    struct aio_request r = {.fd = fd, .data = aligned_alloc(AIO_ALIGN, AIO_ALIGN), .bytes = AIO_ALIGN};
+    struct aio_request r = {
+        .fd = fd, .data = aligned_alloc(AIO_ALIGN, AIO_ALIGN), .bytes = AIO_ALIGN};
     double start = os_time_seconds();
     aio_submit(late, &r, 1);
     bool finished = aio_finished(late, &r);
@@ -303,7 +396,8 @@ enum { N_REQUESTS = 5 };
 static void faulty_open(struct faulty *f, struct aio_fault_plan plan)
 {
     f->plan = plan;
-    assert_int_equal(aio_fault_open(open_kind("threads", DEPTH), &f->plan, &f->aio, NULL), ASHLAR_OK);
+    assert_int_equal(aio_fault_open(open_kind("threads", DEPTH), &f->plan, &f->aio, NULL),
+                     ASHLAR_OK);
     f->fd = scratch_file();
     f->data = aligned_alloc(AIO_ALIGN, N_REQUESTS * AIO_ALIGN);
 }
@@ -335,19 +429,26 @@ static void transfer_pages(struct faulty *f, bool write, int *errors)
 static void chosen_requests_fail_and_no_others(void **state)
 {
     (void)state;
-    static const struct { enum aio_fault fault; int error; } faults[] = {
-        {AIO_FAULT_EIO, EIO}, {AIO_FAULT_ENOSPC, ENOSPC}, {AIO_FAULT_SHORT, AIO_SHORT}, {AIO_FAULT_LATE, 0}};
+    static const struct {
+        enum aio_fault fault;
+        int error;
+    } faults[] = {{AIO_FAULT_EIO, EIO},
+                  {AIO_FAULT_ENOSPC, ENOSPC},
+                  {AIO_FAULT_SHORT, AIO_SHORT},
+                  {AIO_FAULT_LATE, 0}};
     for (int i = 0; i < 4; i++)
         for (int writes = 0; writes < 2; writes++) {
             struct faulty f;
             int errors[N_REQUESTS];
-            faulty_open(&f, (struct aio_fault_plan){.fault = faults[i].fault, .writes = writes, .first = 2,
-                                                    .count = 2});
+            faulty_open(&f,
+                        (struct aio_fault_plan){
+                            .fault = faults[i].fault, .writes = writes, .first = 2, .count = 2});
             memset(f.data, 7, N_REQUESTS * AIO_ALIGN);
             for (int write = 1; write >= 0; write--) {
                 transfer_pages(&f, write, errors);
                 for (int r = 0; r < N_REQUESTS; r++)
-                    assert_int_equal(errors[r], write == writes && (r == 2 || r == 3) ? faults[i].error : 0);
+                    assert_int_equal(errors[r],
+                                     write == writes && (r == 2 || r == 3) ? faults[i].error : 0);
             }
             assert_int_equal(f.plan.n_reads, N_REQUESTS);
             assert_int_equal(f.plan.n_writes, N_REQUESTS);
@@ -361,8 +462,8 @@ static void corruption_is_silent(void **state)
     for (int writes = 0; writes < 2; writes++) {
         struct faulty f;
         int errors[N_REQUESTS];
-        faulty_open(&f, (struct aio_fault_plan){.fault = AIO_FAULT_CORRUPT, .writes = writes, .first = 1,
-                                                .count = 1});
+        faulty_open(&f, (struct aio_fault_plan){
+                            .fault = AIO_FAULT_CORRUPT, .writes = writes, .first = 1, .count = 1});
         memset(f.data, 7, N_REQUESTS * AIO_ALIGN);
         transfer_pages(&f, true, errors);
         memset(f.data, 0, N_REQUESTS * AIO_ALIGN);
@@ -385,6 +486,8 @@ int main(void)
         cmocka_unit_test(any_open),
         cmocka_unit_test(bytes_come_back_as_written),
         cmocka_unit_test(thousands_may_wait),
+        cmocka_unit_test(pieces_are_gathered_and_scattered),
+        cmocka_unit_test(short_transfers_are_continued_at_their_place),
         cmocka_unit_test(reads_past_the_end_are_short),
         cmocka_unit_test(failures_end_up_in_the_request),
         cmocka_unit_test(a_rate_and_a_latency_are_kept),

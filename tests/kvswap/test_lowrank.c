@@ -1,6 +1,7 @@
 /*
- * test_lowrank.c: adapters are what they claim to be (the leading right singular vectors), and the int8
- * rows score tokens within the error that quantisation allows; every kernel set scores like the scalar.
+ * test_lowrank.c: adapters are what they claim to be (the leading right singular vectors), and the
+ * int8 rows score tokens within the error that quantisation allows; every kernel set scores like
+ * the scalar.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -33,7 +34,8 @@ static float *normals(struct rng *rng, size_t n)
 /* (n, width) = mix (n, rank) * directions (rank, width). */
 static float *low_rank_keys(struct rng *rng, int n, int rank)
 {
-    float *mix = normals(rng, (size_t)(n * rank)), *directions = normals(rng, (size_t)(rank * WIDTH));
+    float *mix = normals(rng, (size_t)(n * rank)),
+          *directions = normals(rng, (size_t)(rank * WIDTH));
     float *keys = floats((size_t)(n * WIDTH));
     for (int t = 0; t < n; t++)
         for (int r = 0; r < rank; r++)
@@ -148,10 +150,12 @@ static void the_leading_directions_are_kept(void **state)
     struct rng rng;
     rng_seed(&rng, SEED + 2);
     for (int i = 1; i < 6; i++) {
-        float *keys = low_rank_keys(&rng, counts[i], 4), *noise = normals(&rng, (size_t)(counts[i] * WIDTH));
+        float *keys = low_rank_keys(&rng, counts[i], 4),
+              *noise = normals(&rng, (size_t)(counts[i] * WIDTH));
         for (int j = 0; j < counts[i] * WIDTH; j++)
             keys[j] += 0.05f * noise[j];
-        struct adapters four = new_adapters(1, 4), eight = new_adapters(1, 8), other = new_adapters(1, 4);
+        struct adapters four = new_adapters(1, 4), eight = new_adapters(1, 8),
+                        other = new_adapters(1, 4);
         fit(&four, 0, counts[i], keys);
         fit(&eight, 0, counts[i], keys);
         fit(&other, 0, counts[i], noise);
@@ -175,7 +179,8 @@ static void products_survive_the_projection(void **state)
     struct rng rng;
     rng_seed(&rng, SEED + 3);
     struct adapters a = new_adapters(1, RANK);
-    float *keys = low_rank_keys(&rng, N, RANK), *y = floats(N * RANK), *q = normals(&rng, WIDTH), yq[RANK];
+    float *keys = low_rank_keys(&rng, N, RANK), *y = floats(N * RANK), *q = normals(&rng, WIDTH),
+          yq[RANK];
     fit(&a, 0, N, keys);
     adapters_project(&a, 0, N, keys, y);
     adapters_project(&a, 0, 1, q, yq);
@@ -241,7 +246,8 @@ struct stored {
 
 static struct stored store_random(struct rng *rng, int rank, int n)
 {
-    struct stored s = {rank, n, normals(rng, (size_t)(n * rank)), {malloc((size_t)(n * rank)), floats((size_t)n)}};
+    struct stored s = {
+        rank, n, normals(rng, (size_t)(n * rank)), {malloc((size_t)(n * rank)), floats((size_t)n)}};
     for (int t = 0; t < n; t++) { /* sizes differ from token to token */
         float size = expf(2.0f * rng_normal(rng));
         for (int i = 0; i < rank; i++)
@@ -351,7 +357,8 @@ static void check_against_scalar(struct rng *rng, const struct kernels *k, int r
     k->score(n, rank, s.rows.rows, s.rows.scales, q, sum, 0.3f, b);
     for (int t = 0; t < n; t++)
         if (fabsf(a[t] - b[t]) > 1e-6f * fabsf(a[t]))
-            fail_msg("%s: rank %d, token %d of %d: %.9g, scalar %.9g", k->name, rank, t, n, b[t], a[t]);
+            fail_msg("%s: rank %d, token %d of %d: %.9g, scalar %.9g", k->name, rank, t, n, b[t],
+                     a[t]);
     free(a);
     free(b);
     free(q);
@@ -377,7 +384,7 @@ static void the_rank_has_a_floor(void **state)
     (void)state;
     assert_int_equal(lowrank_rank(512, 8), 64);
     assert_int_equal(lowrank_rank(512, 0), 64);
-    assert_int_equal(lowrank_rank(512, 32), 32);  /* not 16 */
+    assert_int_equal(lowrank_rank(512, 32), 32); /* not 16 */
     assert_int_equal(lowrank_rank(1024, 32), 32);
     assert_int_equal(lowrank_rank(1024, 1), 1024);
     assert_int_equal(lowrank_rank(16, 8), 16);    /* no more columns than there are values */
@@ -387,6 +394,7 @@ static void the_rank_has_a_floor(void **state)
 int main(void)
 {
     printf("seed %d\n", SEED);
+    lowrank_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_orthonormal),
         cmocka_unit_test(a_low_rank_matrix_is_captured_whole),

@@ -1,6 +1,6 @@
 /*
- * test_recall_meter.c: the share of attention that the meter reports is the one that the views of the
- * step hold, computed here in double precision from all keys.
+ * test_recall_meter.c: the share of attention that the meter reports is the one that the views of
+ * the step hold, computed here in double precision from all keys.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -17,8 +17,16 @@
 #include "kvswap/kv.h"
 
 enum {
-    LAYERS = 3, HEADS = 4, HEADS_KV = 2, DIM = 32, GROUP = HEADS / HEADS_KV,
-    CONTEXT = 512, STEPS = 300, Q_WIDTH = HEADS * DIM, K_WIDTH = HEADS_KV * DIM, SEED = 7
+    LAYERS = 3,
+    HEADS = 4,
+    HEADS_KV = 2,
+    DIM = 32,
+    GROUP = HEADS / HEADS_KV,
+    CONTEXT = 512,
+    STEPS = 300,
+    Q_WIDTH = HEADS * DIM,
+    K_WIDTH = HEADS_KV * DIM,
+    SEED = 7
 };
 
 struct fixture {
@@ -32,8 +40,8 @@ struct fixture {
 };
 
 /* The prediction's query is the input itself. */
-static void project(void *user, int layer, const float *x, size_t x_stride, const int *rows, int n_rows,
-                    float *q)
+static void project(void *user, int layer, const float *x, size_t x_stride, const int *rows,
+                    int n_rows, float *q)
 {
     (void)user, (void)layer;
     for (int i = 0; i < n_rows; i++)
@@ -44,8 +52,13 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     f->keys = calloc((size_t)LAYERS * CONTEXT * K_WIDTH, sizeof(float));
-    f->options = (ashlar_kv_options){.folder = "/tmp", .group_tokens = 4, .select_tokens = 48,
-                                     .reuse_tokens = 64, .recent_tokens = 16, .check_every = 3, .mass = 1.0f};
+    f->options = (ashlar_kv_options){.folder = "/tmp",
+                                     .group_tokens = 4,
+                                     .select_tokens = 48,
+                                     .reuse_tokens = 64,
+                                     .recent_tokens = 16,
+                                     .check_every = 3,
+                                     .mass = 1.0f};
     assert_int_equal(pool_new(2, &f->config.pool, NULL), ASHLAR_OK);
     static const struct log silent;
     f->config.kernels = kernels_select(NULL);
@@ -100,12 +113,14 @@ static double share_of(const struct fixture *f, int layer, int length, const flo
     for (int h = 0; h < HEADS; h++) {
         double all = 0.0, attended = 0.0;
         for (int t = 0; t < length; t++)
-            all += mass(q + h * DIM, f->keys + ((size_t)layer * CONTEXT + (size_t)t) * K_WIDTH + h / GROUP * DIM);
+            all += mass(q + h * DIM, f->keys + ((size_t)layer * CONTEXT + (size_t)t) * K_WIDTH +
+                                         h / GROUP * DIM);
         for (int s = 0; s < view->n_spans; s++) {
             const struct kv_span *span = &view->spans[h / GROUP * view->n_spans + s];
             for (int t = 0; t < span->n; t++) {
                 float k[DIM];
-                f->config.kernels->dequantize(TENSOR_F16, DIM, (const uint16_t *)span->k + t * DIM, k);
+                f->config.kernels->dequantize(TENSOR_F16, DIM, (const uint16_t *)span->k + t * DIM,
+                                              k);
                 attended += mass(q + h * DIM, k);
             }
         }
@@ -138,8 +153,8 @@ static ashlar_status run_layer(struct fixture *f, struct kv_item *item, int laye
         double wanted = share_of(f, layer, item->position + 1, q, &view);
         double found = after.mean * (double)after.steps - before.mean * (double)before.steps;
         if (fabs(wanted - found) > 0.01)
-            fail_msg("seed %d, step %d, layer %d: meter says %f, true share is %f", SEED, item->position, layer,
-                     found, wanted);
+            fail_msg("seed %d, step %d, layer %d: meter says %f, true share is %f", SEED,
+                     item->position, layer, found, wanted);
         assert_true(after.least <= found + 1e-9 && after.least <= after.mean + 1e-9);
         f->checked++;
     }
@@ -178,8 +193,11 @@ static void a_disk_that_fails_while_metered_refuses_the_sequence(void **state)
     struct rng rng;
     rng_seed(&rng, SEED);
     assert_int_equal(run_steps(f, 0, 150, &rng), ASHLAR_OK);
-    f->fault = (struct aio_fault_plan){.fault = AIO_FAULT_CORRUPT, .first = f->fault.n_reads, .count = 1u << 30,
-                                       .n_reads = f->fault.n_reads, .n_writes = f->fault.n_writes};
+    f->fault = (struct aio_fault_plan){.fault = AIO_FAULT_CORRUPT,
+                                       .first = f->fault.n_reads,
+                                       .count = 1u << 30,
+                                       .n_reads = f->fault.n_reads,
+                                       .n_writes = f->fault.n_writes};
     assert_int_equal(run_steps(f, 150, 160, &rng), ASHLAR_FAILED);
 }
 
@@ -187,7 +205,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_meter_agrees_with_all_keys, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_disk_that_fails_while_metered_refuses_the_sequence, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_disk_that_fails_while_metered_refuses_the_sequence,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

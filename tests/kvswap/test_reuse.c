@@ -1,6 +1,6 @@
 /*
- * test_reuse.c: the reuse buffer's books: a group is in one slot, a slot holds one group, and what goes
- * is what was used least recently.
+ * test_reuse.c: the reuse buffer's books: a group is in one slot, a slot holds one group, and what
+ * goes is what was used least recently.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * test_select.c: the selection of groups is that of a full sort: highest scores first, older groups first
- * among equals; adaptive selection stops at the wanted share of the mass.
+ * test_select.c: the selection of groups is that of a full sort: highest scores first, older groups
+ * first among equals; adaptive selection stops at the wanted share of the mass.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -36,7 +36,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* What select_groups should give, by sorting everything. */
-static int expected(const float *scores, int n_groups, int first, int most, int least, float mass, int *out)
+static int expected(const float *scores, int n_groups, int first, int most, int least, float mass,
+                    int *out)
 {
     struct entry sorted[MOST];
     int n = n_groups - first > 0 ? n_groups - first : 0, k = n < most ? n : most;
@@ -61,7 +62,8 @@ static void compare(const float *scores, int n, int first, int most, int least, 
     int n_want = expected(scores, n, first, most, least, mass, want);
     int got = select_groups(scores, n, first, most, least, mass, order, chosen);
     if (got != n_want)
-        fail_msg("%d of %d groups from %d on: chose %d, not %d (mass %g)", most, n, first, got, n_want, mass);
+        fail_msg("%d of %d groups from %d on: chose %d, not %d (mass %g)", most, n, first, got,
+                 n_want, mass);
     assert_memory_equal(chosen, want, (size_t)got * sizeof *want);
 }
 
@@ -132,7 +134,8 @@ static void mass_stops_early_within_its_bounds(void **state)
         for (int i = 0; i < n; i++)
             scores[i] = 3.0f * rng_normal(&rng);
         /* masses away from what rounding could decide */
-        compare(scores, n, 1, most, (int)rng_below(&rng, (uint32_t)most + 1), 0.1f + 0.2f * (float)(round % 4));
+        compare(scores, n, 1, most, (int)rng_below(&rng, (uint32_t)most + 1),
+                0.1f + 0.2f * (float)(round % 4));
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * test_store.c: the KV file: its header, its permissions, and that nothing is read from it which is not
- * what was written.
+ * test_store.c: the KV file: its header, its permissions, and that nothing is read from it which is
+ * not what was written.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -83,7 +83,8 @@ static void fill(struct fixture *f, int layer, int group, int n)
 {
     memset(f->data, 0, (size_t)n * f->store.group_bytes);
     for (int i = 0; i < n; i++)
-        memset(f->data + (size_t)i * f->store.group_bytes, 16 * layer + group + i + 1, f->store.payload_bytes);
+        memset(f->data + (size_t)i * f->store.group_bytes, 16 * layer + group + i + 1,
+               f->store.payload_bytes);
 }
 
 static ashlar_status write_groups(struct fixture *f, int layer, int group, int n, ashlar_error *err)
@@ -175,7 +176,8 @@ static void sizes_are_whole_pages(void **state)
     assert_int_equal(store_group_bytes(&s), 16384);
     assert_int_equal(store_file_bytes(&s), 4096 + 2 * 100 * 16384);
     assert_int_equal(store_group_bytes(&shape), 4096);
-    s = (struct store_shape){128, 8, 128, TENSOR_F16, 64, 1 << 16}; /* 2 TiB: offsets have 64 bits */
+    s = (struct store_shape){128,        8,  128,
+                             TENSOR_F16, 64, 1 << 16}; /* 2 TiB: offsets have 64 bits */
     assert_true(store_file_bytes(&s) == 4096 + (UINT64_C(1) << 41));
 }
 
@@ -196,7 +198,8 @@ static void groups_come_back_as_written(void **state)
             fail_msg("%s", err.message);
         for (int g = 0; g < n; g++) {
             memset(want, 16 * layer + group + g + 1, f.store.payload_bytes);
-            assert_memory_equal(f.data + (size_t)g * f.store.group_bytes, want, f.store.payload_bytes);
+            assert_memory_equal(f.data + (size_t)g * f.store.group_bytes, want,
+                                f.store.payload_bytes);
         }
     }
     free(want);
@@ -212,7 +215,8 @@ static void a_group_that_was_not_written_is_refused(void **state)
     fill(&f, 1, 2, 1);
     assert_int_equal(write_groups(&f, 1, 2, 1, NULL), ASHLAR_OK);
     assert_int_equal(read_groups(&f, 1, 1, 1, &err), ASHLAR_FAILED); /* a hole: zeros */
-    assert_int_equal(read_groups(&f, 1, 2, 2, &err), ASHLAR_FAILED); /* beyond the end of the file */
+    assert_int_equal(read_groups(&f, 1, 2, 2, &err),
+                     ASHLAR_FAILED); /* beyond the end of the file */
     assert_int_equal(read_groups(&f, 1, 2, 1, &err), ASHLAR_OK);
     stop(&f);
 }
@@ -301,7 +305,8 @@ static void the_quota_bounds_the_file(void **state)
     assert_int_equal(write_groups(&f, 1, 0, 1, &err), ASHLAR_OK);
     struct stat st;
     assert_int_equal(stat(f.store.path, &st), 0);
-    assert_true((uint64_t)st.st_blocks * 512 <= quota + 4096); /* and what the file system itself needs */
+    assert_true((uint64_t)st.st_blocks * 512 <=
+                quota + 4096); /* and what the file system itself needs */
     assert_true(f.store.used_bytes <= quota);
     store_truncate(&f.store, 3); /* frees one group of the first layer */
     assert_int_equal(write_groups(&f, 2, 0, 1, &err), ASHLAR_OK);

@@ -24,8 +24,12 @@ static struct tune_device disk(void)
 
 static struct tune_costs costs(void)
 {
-    return (struct tune_costs){.layer_seconds = 1e-3, .other_seconds = 1e-3, .attend_seconds = 1e-7,
-                               .query_seconds = 1e-4, .score_seconds = 1e-10, .select_seconds = 5e-9};
+    return (struct tune_costs){.layer_seconds = 1e-3,
+                               .other_seconds = 1e-3,
+                               .attend_seconds = 1e-7,
+                               .query_seconds = 1e-4,
+                               .score_seconds = 1e-10,
+                               .select_seconds = 5e-9};
 }
 
 /* The shape of a 1B model: 8 KV heads of 64, 16 layers. */
@@ -34,9 +38,17 @@ static struct kv_config config(ashlar_kv_options *o, uint64_t budget)
     static const struct kernels *kernels;
     kernels = kernels_select("scalar");
     *o = (ashlar_kv_options){.budget_bytes = budget};
-    return (struct kv_config){.kernels = kernels, .options = o, .type = TENSOR_F16, .n_layer = 16, .n_head = 32,
-                              .n_head_kv = 8, .head_dim = 64, .n_ctx = 16384, .n_sequences = 1,
-                              .max_items = 1, .max_tokens = 512};
+    return (struct kv_config){.kernels = kernels,
+                              .options = o,
+                              .type = TENSOR_F16,
+                              .n_layer = 16,
+                              .n_head = 32,
+                              .n_head_kv = 8,
+                              .head_dim = 64,
+                              .n_ctx = 16384,
+                              .n_sequences = 1,
+                              .max_items = 1,
+                              .max_tokens = 512};
 }
 
 static void bursts_are_interpolated(void **state)
@@ -54,7 +66,8 @@ static void bursts_are_interpolated(void **state)
     double last = 0;
     for (double n = 0.25; n < 1000; n *= 1.3) {
         double t = tune_io_seconds(&d, 24000, n);
-        assert_true(t > last && t > tune_io_seconds(&d, 16384, n) && t < tune_io_seconds(&d, 32768, n));
+        assert_true(t > last && t > tune_io_seconds(&d, 16384, n) &&
+                    t < tune_io_seconds(&d, 32768, n));
         last = t;
     }
 }
@@ -89,7 +102,8 @@ static void quality_gives_way_only_to_the_budget(void **state)
             break;
         }
         for (int i = 0; i < n; i++) {
-            assert_true(x[i].bytes <= budget && x[i].reuse_tokens >= x[i].select_tokens && x[i].rank >= 32);
+            assert_true(x[i].bytes <= budget && x[i].reuse_tokens >= x[i].select_tokens &&
+                        x[i].rank >= 32);
             assert_true(x[0].step_seconds <= 1.05 * x[i].step_seconds);
         }
         assert_true(x[0].sigma >= last_sigma);
