@@ -164,6 +164,8 @@ static int read_and_answer(struct generator *g, const struct chat_loop_options *
         interrupt_clear();
         if (kind == LINE_END)
             break;
+        if (interrupt_seen()) /* SIGTERM or SIGHUP: nothing clears them */
+            return ASHLAR_CANCELLED;
         if (kind == LINE_INTERRUPT) {
             if (n_interrupts++)
                 code = ASHLAR_CANCELLED;

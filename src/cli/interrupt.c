@@ -1,6 +1,7 @@
 /*
  * interrupt.c: Ctrl-C. The first one asks the engine to stop and sets a flag that loops look at; a
- * second one, before interrupt_clear, leaves at once. A closed stdout is an error of write, not a
+ * second one, before interrupt_clear, leaves at once. SIGTERM and SIGHUP are a Ctrl-C that nothing
+ * clears: the program ends in order, and KV files go with it. A closed stdout is an error of write, not a
  * signal. The handler is installed without SA_RESTART, so that a read at the prompt returns too.
  */
 #include "cli/cli.h"
@@ -10,12 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t n_pressed;
+static volatile sig_atomic_t n_pressed, ended;
 static _Atomic(ashlar_engine *) watched;
 
 static void on_interrupt(int number)
 {
-    (void)number;
+    if (number != SIGINT)
+        ended = 1;
     if (n_pressed) {
         (void)!write(STDERR_FILENO, "\n", 1);
         _exit(ASHLAR_CANCELLED);
@@ -36,6 +38,8 @@ void interrupt_install(void)
     sigaction(SIGPIPE, &action, NULL);
     action.sa_handler = on_interrupt;
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
 }
 
 void interrupt_watch(ashlar_engine *engine)
@@ -50,5 +54,5 @@ bool interrupt_seen(void)
 
 void interrupt_clear(void)
 {
-    n_pressed = 0;
+    n_pressed = ended;
 }

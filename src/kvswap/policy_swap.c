@@ -43,6 +43,7 @@ static void swap_close(struct kv *kv)
         store_close(&kv->sequences[i].store);
     aio_close(kv->aio);
     swap_layout_free(kv);
+    free(kv->folder);
     free(kv);
 }
 
@@ -86,6 +87,8 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     if (metadata)
         lowrank_init();
     ashlar_status status = swap_plan_make(config, metadata, &kv->plan, err);
+    if (status == ASHLAR_OK && !(kv->folder = strdup(config->options->folder)))
+        status = error_memory(err, strlen(config->options->folder) + 1, "the KV folder's name");
     if (status == ASHLAR_OK) {
         kv->adapters = (struct adapters){config->n_layer, kv->plan.width, kv->plan.rank, NULL, NULL};
         if (!swap_layout_allocate(kv))

@@ -105,6 +105,7 @@ struct stream_window {
 struct kv {
     struct kv_config config;
     ashlar_kv_options options;
+    char *folder; /* a copy: files are made when a sequence outgrows memory */
     struct swap_plan plan;
     bool metadata; /* kvswap; else stream */
     struct aio *aio;

@@ -106,7 +106,7 @@ static ashlar_status index_groups(struct kv *kv, struct swap_layer *l, int layer
 ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
 {
     struct swap_sequence *s = &kv->sequences[sequence];
-    struct store_options options = {.folder = kv->options.folder,
+    struct store_options options = {.folder = kv->folder,
                                     .fingerprint = kv->config.fingerprint,
                                     .quota_bytes = kv->options.quota_bytes,
                                     .direct = true};

@@ -159,13 +159,15 @@ start()
     [ "$(ls "$dir" | wc -l)" = "$1" ] || fail "$(ls "$dir" | wc -l) KV files, expected $1"
 }
 
-# interrupted: the file is gone
-start 1
-kill -INT $pid
-wait $pid
-code=$?
-[ $code = 130 ] || fail "exit code $code after SIGINT"
-no_files
+# interrupted or asked to end: the file is gone
+for signal in INT TERM HUP; do
+    start 1
+    kill -$signal $pid
+    wait $pid
+    code=$?
+    [ $code = 130 ] || fail "exit code $code after SIG$signal"
+    no_files
+done
 
 # killed: the file stays, says "open", and is neither used nor touched by a later run
 start 1
