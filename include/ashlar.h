@@ -45,7 +45,11 @@ typedef struct ashlar_error {
 
 /* ---- callbacks ----------------------------------------------------------------------------- */
 
-typedef enum ashlar_log_level { ASHLAR_LOG_DEBUG, ASHLAR_LOG_INFO, ASHLAR_LOG_WARN } ashlar_log_level;
+typedef enum ashlar_log_level {
+    ASHLAR_LOG_DEBUG,
+    ASHLAR_LOG_INFO,
+    ASHLAR_LOG_WARN
+} ashlar_log_level;
 
 /** Receives one line of text without newline; called on the thread that called the library. */
 typedef void (*ashlar_log_fn)(void *user, ashlar_log_level level, const char *line);
@@ -62,8 +66,8 @@ typedef bool (*ashlar_progress_fn)(void *user, const char *what, uint64_t done, 
 typedef struct ashlar_kv_options {
     const char *policy;      /**< "auto", "full", "stream", "kvswap"; NULL = auto */
     const char *type;        /**< of keys and values: "f16", "q8_0", "q4_0"; NULL = f16 */
-    uint64_t budget_bytes;   /**< most resident bytes over all sessions, everything counted; 0 = none */
-    double budget_fraction;  /**< the same as a fraction of the full F16 cache, in (0, 1]; 0 = none */
+    uint64_t budget_bytes;   /**< most resident bytes of all sessions, all counted; 0 = none */
+    double budget_fraction;  /**< the same as a share of the full F16 cache; 0 = none */
     const char *folder;      /**< for KV files; NULL = $TMPDIR, else /var/tmp */
     uint64_t quota_bytes;    /**< most bytes on disk per session; 0 = none */
     const char *io;          /**< "io_uring" or "threads"; NULL = the best that works */
@@ -74,10 +78,10 @@ typedef struct ashlar_kv_options {
     int reuse_tokens;        /**< C * G: tokens kept in memory; default: what the budget allows */
     int recent_tokens;       /**< newest tokens always attended (32) */
     int sigma;               /**< keys' width / rank of the metadata (8) */
-    float mass;              /**< adaptive: stop selecting at this share of the predicted mass; 0 = fixed */
+    float mass;              /**< adaptive: select up to this predicted mass; 0 = fixed */
     const char *adapter;     /**< file of ashlar_calibration_write, "none" to fit to the prompt; NULL: the
                                   file MODEL.adapter.gguf beside MODEL.gguf where there is one */
-    int check_every;         /**< measure the recall in every Nth selecting pass (slow); 0 = never */
+    int check_every;         /**< measure recall in every Nth pass (slow); 0 = never */
 } ashlar_kv_options;
 
 /* ---- options and the memory estimate ------------------------------------------------------- */
@@ -88,7 +92,7 @@ typedef struct ashlar_options {
     int n_ctx;           /**< tokens a session can hold; 0 = the model's training length */
     int n_sessions;      /**< sessions that can be open at once (default 1) */
     int n_batch;         /**< most tokens evaluated in one pass; prompts are cut to this (512) */
-    const char *isa;     /**< force a kernel set: "scalar", "avx2", "avx512", "amx", "neon"; NULL = best */
+    const char *isa;     /**< "scalar", "avx2", "avx512", "amx", "neon"; NULL = the best */
     ashlar_kv_options kv;
     bool map_weights;    /**< keep weights in the file mapping instead of huge-page memory */
     ashlar_log_fn log;
@@ -156,7 +160,7 @@ typedef struct ashlar_kv_stats {
     uint64_t disk_bytes;            /**< in KV files now */
     uint64_t bytes_read, bytes_written, reads;
     uint64_t hits, misses;          /**< selected groups found in memory, and not */
-    const char *adapter;            /**< the file in use; NULL: fitted to the prompt, or none needed */
+    const char *adapter;            /**< the file in use; NULL: fitted to the prompt, or none */
     double predict_seconds;         /**< choosing groups */
     double wait_seconds;            /**< waiting for reads */
     double attention_seconds;       /**< attending to keys that are in memory */

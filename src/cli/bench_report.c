@@ -26,8 +26,8 @@ void bench_row_summarise(struct bench_row *row, double *samples, int n)
     row->median = n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
 }
 
-void bench_cost_add(struct bench_cost *c, const ashlar_kv_stats *before, const ashlar_kv_stats *after,
-                    double tokens, double seconds)
+void bench_cost_add(struct bench_cost *c, const ashlar_kv_stats *before,
+                    const ashlar_kv_stats *after, double tokens, double seconds)
 {
     c->tokens += tokens;
     c->seconds += seconds;
@@ -66,8 +66,8 @@ static double hit_share(const struct bench_cost *c)
 /* Where the time of a token went. */
 static void cost_table(const struct bench_report *r, struct buf *out)
 {
-    buf_printf(out, "\n%-8s %7s %6s %9s %9s %9s %9s %9s %10s %6s\n", "kind", "depth", "batch", "ms/token",
-               "predict", "wait", "attend", "rest", "read", "hits");
+    buf_printf(out, "\n%-8s %7s %6s %9s %9s %9s %9s %9s %10s %6s\n", "kind", "depth", "batch",
+               "ms/token", "predict", "wait", "attend", "rest", "read", "hits");
     for (int i = 0; i < r->n_rows; i++) {
         const struct bench_row *row = &r->rows[i];
         const struct bench_cost *c = &row->cost;
@@ -101,7 +101,9 @@ void bench_report_table(const struct bench_report *r, struct buf *out)
     buf_puts(out, "kv       ");
     kv_report_line(r->engine, out);
     if (r->random_fill)
-        buf_puts(out, "\nfill     contexts hold random keys and values: no prefill was run to get there");
+        buf_puts(
+            out,
+            "\nfill     contexts hold random keys and values: no prefill was run to get there");
     buf_puts(out, "\n\n");
     buf_printf(out, "%-8s %7s %7s %6s %10s %10s %10s\n", "kind", "depth", "tokens", "batch",
                "tok/s", "min", "max");
@@ -118,10 +120,11 @@ void bench_report_table(const struct bench_report *r, struct buf *out)
 static json_t *cost_value(const struct bench_cost *c)
 {
     double hits = hit_share(c);
-    json_t *value = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "ms_per_token", per_token(c, c->seconds),
-                              "predict_ms", per_token(c, c->predict_s), "wait_ms", per_token(c, c->wait_s),
-                              "attention_ms", per_token(c, c->attention_s), "rest_ms",
-                              per_token(c, rest_seconds(c)), "read_bytes", read_per_token(c));
+    json_t *value =
+        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "ms_per_token", per_token(c, c->seconds),
+                  "predict_ms", per_token(c, c->predict_s), "wait_ms", per_token(c, c->wait_s),
+                  "attention_ms", per_token(c, c->attention_s), "rest_ms",
+                  per_token(c, rest_seconds(c)), "read_bytes", read_per_token(c));
     json_t *share = hits < 0 ? json_null() : json_real(hits);
     if (!value || json_object_set_new(value, "hit_rate", share) != 0) {
         json_decref(value);
@@ -136,11 +139,12 @@ static json_t *rows_value(const struct bench_report *r)
 
     for (int i = 0; array && i < r->n_rows; i++) {
         const struct bench_row *row = &r->rows[i];
-        json_t *value = json_pack(
-            "{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:o}", "kind", row->prefill ? "prefill" : "decode",
-            "depth", row->depth, "tokens", row->tokens, "batch", row->batch, "threads",
-            row->threads, "tok_per_s_median", row->median, "tok_per_s_min", row->min,
-            "tok_per_s_max", row->max, "per_token", cost_value(&row->cost));
+        json_t *value =
+            json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:o}", "kind",
+                      row->prefill ? "prefill" : "decode", "depth", row->depth, "tokens",
+                      row->tokens, "batch", row->batch, "threads", row->threads, "tok_per_s_median",
+                      row->median, "tok_per_s_min", row->min, "tok_per_s_max", row->max,
+                      "per_token", cost_value(&row->cost));
         if (!value || json_array_append_new(array, value) != 0) {
             json_decref(array);
             return NULL;
@@ -158,15 +162,16 @@ void bench_report_json(const struct bench_report *r, struct buf *out)
     machine_describe(&machine);
     snprintf(hash, sizeof hash, "%016" PRIx64, r->file_hash);
     json_t *root = json_pack(
-        "{s:o, s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:I, s:f, s:s, s:i, s:s, s:s, s:i, s:I, s:s, s:o}",
+        "{s:o, s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:I, s:f, s:s, s:i, s:s, s:s, s:i, s:I, s:s, "
+        "s:o}",
         "model", json_text_value(r->path, strlen(r->path)), "file_hash", hash, "name",
-        json_text_value(info->name, strlen(info->name)), "architecture",
-        info->architecture, "runs", rows_value(r), "repeats", r->runs, "peak_rss_bytes",
-        (json_int_t)r->peak_rss_bytes, "kv_bytes", (json_int_t)info->memory.kv_bytes,
-        "weights_bytes", (json_int_t)info->memory.weights_bytes, "load_ms", r->load_s * 1e3,
-        "kernels", info->kernels, "context", info->n_ctx, "version", ASHLAR_VERSION, "cpu",
-        machine.cpu, "cores", machine.cores, "memory_bytes", (json_int_t)machine.memory_bytes,
-        "fill", r->random_fill ? "random" : "prompt", "kv", kv_report_json(r->engine));
+        json_text_value(info->name, strlen(info->name)), "architecture", info->architecture, "runs",
+        rows_value(r), "repeats", r->runs, "peak_rss_bytes", (json_int_t)r->peak_rss_bytes,
+        "kv_bytes", (json_int_t)info->memory.kv_bytes, "weights_bytes",
+        (json_int_t)info->memory.weights_bytes, "load_ms", r->load_s * 1e3, "kernels",
+        info->kernels, "context", info->n_ctx, "version", ASHLAR_VERSION, "cpu", machine.cpu,
+        "cores", machine.cores, "memory_bytes", (json_int_t)machine.memory_bytes, "fill",
+        r->random_fill ? "random" : "prompt", "kv", kv_report_json(r->engine));
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
 
     if (!text || !buf_puts(out, text))

@@ -2,10 +2,11 @@
  * cmd_bench.c: `ashlar bench`: how fast a model prefills and decodes on this machine.
  *
  * For each depth the sessions are filled to that length once, by a prefill or with random keys and
- * values; a measured run appends its tokens and is taken back by a rewind, so that every run does the
- * same work. One run before the measured ones warms caches and clocks. Token ids are random with a
- * fixed seed. Prefill is one sequence; decode is `batch` sequences that get one token each per step.
- * What a row says of the KV cache is the difference of its counters over the measured runs.
+ * values; a measured run appends its tokens and is taken back by a rewind, so that every run does
+ * the same work. One run before the measured ones warms caches and clocks. Token ids are random
+ * with a fixed seed. Prefill is one sequence; decode is `batch` sequences that get one token each
+ * per step. What a row says of the KV cache is the difference of its counters over the measured
+ * runs.
  */
 #include "base/mem.h"
 #include "base/os.h"
@@ -35,12 +36,11 @@ static const struct option options[] = {
     {"depth", 'd', OPTION_LIST, &set.depths, 0, 0, "N[,N]",
      "tokens in the context before a run; repeatable (0)"},
     {"fill", 0, OPTION_STRING, &set.fill, 0, 0, "HOW",
-     "how the context gets there: prompt (a prefill) or random (keys and values drawn at random, in "
+     "how the context gets there: prompt (a prefill) or random (keys and values drawn at random, "
+     "in "
      "seconds) (prompt)"},
-    {"batch", 'b', OPTION_INT, &set.batch, 1, MAX_BATCH, "N",
-     "sequences decoded side by side (1)"},
-    {"pass", 0, OPTION_INT, &set.pass, 1, 65536, "N",
-     "prompt tokens evaluated in one pass (512)"},
+    {"batch", 'b', OPTION_INT, &set.batch, 1, MAX_BATCH, "N", "sequences decoded side by side (1)"},
+    {"pass", 0, OPTION_INT, &set.pass, 1, 65536, "N", "prompt tokens evaluated in one pass (512)"},
     {"runs", 'r', OPTION_INT, &set.runs, 1, MAX_RUNS, "N", "measured runs of each kind (5)"},
     {"json", 0, OPTION_FLAG, &set.json, 0, 0, NULL, "print one JSON object instead of the table"},
     {"quiet", 'q', OPTION_FLAG, &set.quiet, 0, 0, NULL, "no progress and no warnings"},
@@ -54,8 +54,10 @@ const struct command command_bench = {
     .description =
         "Each speed is the median of the runs, with the slowest and the fastest, after one run "
         "that does not count. A run at depth N begins with N tokens in the context. A second table "
-        "splits the mean time of a token: predicting what to read (predict), waiting for reads (wait), "
-        "attention (attend), all else (rest); read is what came from disk for a token, hits is the share "
+        "splits the mean time of a token: predicting what to read (predict), waiting for reads "
+        "(wait), "
+        "attention (attend), all else (rest); read is what came from disk for a token, hits is the "
+        "share "
         "of chosen groups that were in memory.",
     .options = options,
     .shared = engine_option_table,
@@ -115,7 +117,8 @@ static ashlar_status parse_fill(bool *random, ashlar_error *err)
     *random = strcmp(set.fill, "random") == 0;
     if (*random || strcmp(set.fill, "prompt") == 0)
         return ASHLAR_OK;
-    return error_set(err, ASHLAR_USAGE, "option --fill: '%s' is neither prompt nor random", set.fill);
+    return error_set(err, ASHLAR_USAGE, "option --fill: '%s' is neither prompt nor random",
+                     set.fill);
 }
 
 static int context_needed(const int *depths, int n)
@@ -184,8 +187,8 @@ static ashlar_status run_prefill(struct bench *b, int depth, ashlar_error *err)
 }
 
 /*
- * One decode: gen_tokens steps of one token for each session. Other tokens in each run and session: a
- * KV cache that keeps what it read must not find it there because a run before read it too.
+ * One decode: gen_tokens steps of one token for each session. Other tokens in each run and session:
+ * a KV cache that keeps what it read must not find it there because a run before read it too.
  */
 static ashlar_status run_decode(struct bench *b, int run, ashlar_error *err)
 {
@@ -194,8 +197,8 @@ static ashlar_status run_decode(struct bench *b, int run, ashlar_error *err)
 
     for (int step = 0; step < set.gen_tokens && status == ASHLAR_OK; step++) {
         for (int i = 0; i < set.batch; i++)
-            b->items[i] = (ashlar_batch_item){.session = b->sessions[i],
-                                              .tokens = b->tokens + at++ % b->n_tokens, .n_tokens = 1};
+            b->items[i] = (ashlar_batch_item){
+                .session = b->sessions[i], .tokens = b->tokens + at++ % b->n_tokens, .n_tokens = 1};
         status = ashlar_batch_eval(b->engine, b->items, (size_t)set.batch, err);
     }
     return status;

@@ -61,7 +61,8 @@ const struct command command_eval = {
     .usage = "ashlar eval recall -m MODEL [options]",
     .summary = "measure how well a model answers questions about long records",
     .description =
-        "Records are drawn from the seed: one fact in prose (needle), a fact among many (keyvalue), "
+        "Records are drawn from the seed: one fact in prose (needle), a fact among many "
+        "(keyvalue), "
         "names that lead to names and at last to a value (chain), three values of one name "
         "(multivalue). An answer counts when it is right to the letter.",
     .options = options,

@@ -172,9 +172,13 @@ static ashlar_status open_engine(struct cli_ui *ui, const struct buf *text, stru
     progress_clear(&ui->bar);
     if (status != ASHLAR_OK)
         return status;
-    *report = (struct report){
-        .engine = *engine, .info = ashlar_engine_info(*engine), .path = set.model, .default_context = set.ctx == 0,
-        .sampled = set.temp > 0, .seed = set.seed, .load_s = os_time_seconds() - start};
+    *report = (struct report){.engine = *engine,
+                              .info = ashlar_engine_info(*engine),
+                              .path = set.model,
+                              .default_context = set.ctx == 0,
+                              .sampled = set.temp > 0,
+                              .seed = set.seed,
+                              .load_s = os_time_seconds() - start};
     report->chat = set.chat || set.system || (!set.raw && report->info->chat_template);
     return ASHLAR_OK;
 }

@@ -21,14 +21,17 @@ const struct option engine_option_table[] = {
     {"map", 0, OPTION_FLAG, &set.map, 0, 0, NULL,
      "use the weights in the file mapping, not a copy in huge pages"},
     {"kv", 0, OPTION_STRING, &set.kv.policy, 0, 0, "POLICY",
-     "KV cache: full (in memory), stream (on disk, all of it read), kvswap (on disk, what matters is "
+     "KV cache: full (in memory), stream (on disk, all of it read), kvswap (on disk, what matters "
+     "is "
      "read) or auto: full where it fits, else kvswap (auto)"},
     {"kv-budget", 0, OPTION_STRING, &set.budget, 0, 0, "SIZE|1/N",
      "most memory of the KV cache, in bytes (K, M, G) or as a fraction of the full cache"},
     {"kv-type", 0, OPTION_STRING, &set.kv.type, 0, 0, "TYPE",
      "type of stored keys and values: f16, q8_0 or q4_0 (f16)"},
-    {"kv-dir", 0, OPTION_STRING, &set.kv.folder, 0, 0, "DIR", "folder of KV files ($TMPDIR or /var/tmp)"},
-    {"kv-quota", 0, OPTION_SIZE, &set.kv.quota_bytes, 0, 0, "SIZE", "most disk space of a session's KV file"},
+    {"kv-dir", 0, OPTION_STRING, &set.kv.folder, 0, 0, "DIR",
+     "folder of KV files ($TMPDIR or /var/tmp)"},
+    {"kv-quota", 0, OPTION_SIZE, &set.kv.quota_bytes, 0, 0, "SIZE",
+     "most disk space of a session's KV file"},
     {"kv-group", 0, OPTION_INT, &set.kv.group_tokens, 0, 64, "N",
      "tokens of one read: 4, 8, 16, 32 or 64 (by size: 16 KiB)"},
     {"kv-select", 0, OPTION_INT, &set.kv.select_tokens, 0, 1e8, "N",
@@ -44,10 +47,12 @@ const struct option engine_option_table[] = {
     {"kv-profile", 0, OPTION_STRING, &set.profile, 0, 0, "FILE",
      "settings that ashlar tune chose; those given win"},
     {"kv-adapter", 0, OPTION_STRING, &set.kv.adapter, 0, 0, "FILE",
-     "what predicts, made by ashlar calibrate, or none to take it from the prompt (MODEL.adapter.gguf beside "
+     "what predicts, made by ashlar calibrate, or none to take it from the prompt "
+     "(MODEL.adapter.gguf beside "
      "the model, where it exists)"},
     {"kv-check", 0, OPTION_INT, &set.kv.check_every, 0, 1e9, "N",
-     "every Nth step, measure the share of the true attention that the selected tokens hold (0: never)"},
+     "every Nth step, measure the share of the true attention that the selected tokens hold (0: "
+     "never)"},
     {"io", 0, OPTION_STRING, &set.kv.io, 0, 0, "KIND", "io_uring or threads (the best that works)"},
     {"io-rate", 0, OPTION_SIZE, &set.kv.io_rate, 0, 0, "SIZE",
      "slow the disk down to SIZE bytes per second, for experiments"},
@@ -84,7 +89,10 @@ static ashlar_status parse_budget(const char *text, ashlar_kv_options *kv, ashla
 
 static ashlar_status parse_latency(const char *text, double *seconds, ashlar_error *err)
 {
-    static const struct { const char *unit; double seconds; } units[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}};
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}};
     char *end;
     double value = strtod(text, &end);
     for (int i = 0; i < 3 && end != text && value >= 0.0; i++)
@@ -92,7 +100,8 @@ static ashlar_status parse_latency(const char *text, double *seconds, ashlar_err
             *seconds = value * units[i].seconds;
             return ASHLAR_OK;
         }
-    return error_set(err, ASHLAR_USAGE, "option --io-latency: '%s' is not a time such as 200us or 1ms", text);
+    return error_set(err, ASHLAR_USAGE,
+                     "option --io-latency: '%s' is not a time such as 200us or 1ms", text);
 }
 
 ashlar_status engine_options_apply(ashlar_options *o, ashlar_error *err)

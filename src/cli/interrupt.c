@@ -1,8 +1,9 @@
 /*
  * interrupt.c: Ctrl-C. The first one asks the engine to stop and sets a flag that loops look at; a
  * second one, before interrupt_clear, leaves at once. SIGTERM and SIGHUP are a Ctrl-C that nothing
- * clears: the program ends in order, and KV files go with it. A closed stdout is an error of write, not a
- * signal. The handler is installed without SA_RESTART, so that a read at the prompt returns too.
+ * clears: the program ends in order, and KV files go with it. A closed stdout is an error of write,
+ * not a signal. The handler is installed without SA_RESTART, so that a read at the prompt returns
+ * too.
  */
 #include "cli/cli.h"
 

@@ -44,8 +44,9 @@ void report_line(const struct report *r, const struct generation *g)
             g->n_generated);
     if (g->n_decode > 0)
         fprintf(stderr, " %.1f tok/s", rate(g->n_decode, g->decode_s));
-    fprintf(stderr, ", peak memory %s, KV for %d tokens%s: %s", text_bytes(os_peak_rss_bytes(), rss),
-            r->info->n_ctx, r->default_context ? " (--ctx N)" : "", kv.failed ? "" : kv.data);
+    fprintf(stderr, ", peak memory %s, KV for %d tokens%s: %s",
+            text_bytes(os_peak_rss_bytes(), rss), r->info->n_ctx,
+            r->default_context ? " (--ctx N)" : "", kv.failed ? "" : kv.data);
     buf_fini(&kv);
     notes(r, g);
 }

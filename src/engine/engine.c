@@ -87,8 +87,8 @@ static struct plan make_plan(const struct model *model, const ashlar_options *o,
 }
 
 /*
- * Take every piece of the arena in one place: with a NULL engine only the sizes are added up, so that
- * the estimate and the allocation cannot disagree.
+ * Take every piece of the arena in one place: with a NULL engine only the sizes are added up, so
+ * that the estimate and the allocation cannot disagree.
  */
 static void *take(ashlar_engine *e, size_t *total, size_t n, size_t item_bytes)
 {
@@ -323,8 +323,8 @@ static ashlar_status open_steps(ashlar_engine *e, const char *path, ashlar_error
         return status;
     describe(e);
     char why[128];
-    status = estimate(e->model, &e->options, e->kernels, &e->policy, &e->info.memory, why, sizeof why,
-                      err);
+    status = estimate(e->model, &e->options, e->kernels, &e->policy, &e->info.memory, why,
+                      sizeof why, err);
     if (status != ASHLAR_OK)
         return status;
     log_write(&e->log, ASHLAR_LOG_INFO, "%s", why);
@@ -390,7 +390,8 @@ void ashlar_engine_kv_stats(const ashlar_engine *e, ashlar_kv_stats *out)
 
 bool ashlar_engine_kv_recall(const ashlar_engine *e, int layer, ashlar_kv_recall *out)
 {
-    return layer >= 0 && layer < e->info.n_layer && e->policy->recall && e->policy->recall(e->kv, layer, out);
+    return layer >= 0 && layer < e->info.n_layer && e->policy->recall &&
+           e->policy->recall(e->kv, layer, out);
 }
 
 void ashlar_engine_cancel(ashlar_engine *e)

@@ -1,17 +1,17 @@
 /*
- * fill.c: for benchmarks, a context of any length without the hours of a prefill: keys and values are
- * drawn, not computed, and go to the KV policy as a forward pass would hand them over.
+ * fill.c: for benchmarks, a context of any length without the hours of a prefill: keys and values
+ * are drawn, not computed, and go to the KV policy as a forward pass would hand them over.
  *
- * What is drawn depends on the seed, the layer and the position alone, never on passes or threads, so
- * that two policies filled alike hold the same bits. Three properties of real keys matter to a policy
- * that predicts, and are imitated:
+ * What is drawn depends on the seed, the layer and the position alone, never on passes or threads,
+ * so that two policies filled alike hold the same bits. Three properties of real keys matter to a
+ * policy that predicts, and are imitated:
  *
  *   few directions   a key is mostly a mix of a few directions of its layer, plus noise: low-rank
  *                    metadata can tell keys apart (KVSwap, arXiv 2511.11907, section 3)
  *   passages         neighbouring tokens are important together: the sizes of keys vary by passage
- *   persistence      what was attended to in one step mostly is in the next (75 to 81 % of the chosen
- *                    groups, says the paper of real models): follows from the sizes, whose power law
- *                    makes it about the same for contexts of any length
+ *   persistence      what was attended to in one step mostly is in the next (75 to 81 % of the
+ * chosen groups, says the paper of real models): follows from the sizes, whose power law makes it
+ * about the same for contexts of any length
  */
 #include "engine/engine.h"
 
@@ -29,7 +29,7 @@ enum {
 
 static const float SIGNAL = 0.9f, FAINT = 0.44f; /* of unit variance together */
 static const float BASE = 0.1f, MOST = 25.0f;    /* sizes of passages */
-static const float TAIL = 1.0f;                  /* their power law: size = BASE * u^-TAIL, u uniform */
+static const float TAIL = 1.0f; /* their power law: size = BASE * u^-TAIL, u uniform */
 
 struct fill {
     ashlar_engine *e;
@@ -87,7 +87,8 @@ static void fill_rows(void *context, int chunk, int n_chunks, int thread)
 }
 
 /* One pass: what forward_pass does to the KV policy, without the model. */
-static ashlar_status fill_pass(struct fill *f, struct ashlar_session *s, int n_tokens, ashlar_error *err)
+static ashlar_status fill_pass(struct fill *f, struct ashlar_session *s, int n_tokens,
+                               ashlar_error *err)
 {
     ashlar_engine *e = f->e;
     struct kv_item *item = &e->pass.kv_items[0];
@@ -104,7 +105,8 @@ static ashlar_status fill_pass(struct fill *f, struct ashlar_session *s, int n_t
     return item->status;
 }
 
-static ashlar_status fill_passes(struct fill *f, struct ashlar_session *s, size_t n_tokens, ashlar_error *err)
+static ashlar_status fill_passes(struct fill *f, struct ashlar_session *s, size_t n_tokens,
+                                 ashlar_error *err)
 {
     struct rng rng;
     rng_seed(&rng, f->seed);
@@ -116,7 +118,8 @@ static ashlar_status fill_passes(struct fill *f, struct ashlar_session *s, size_
         size_t most = (size_t)f->e->options.n_batch;
         n = n_tokens - done < most ? n_tokens - done : most;
         for (size_t i = 0; i < n; i++)
-            s->tokens[(size_t)s->length + i] = (int32_t)rng_below(&rng, (uint32_t)f->e->info.n_vocab);
+            s->tokens[(size_t)s->length + i] =
+                (int32_t)rng_below(&rng, (uint32_t)f->e->info.n_vocab);
         ashlar_status status = fill_pass(f, s, (int)n, err);
         if (status != ASHLAR_OK)
             return status;
@@ -126,13 +129,14 @@ static ashlar_status fill_passes(struct fill *f, struct ashlar_session *s, size_
     return ASHLAR_OK;
 }
 
-ashlar_status ashlar_session_fill(ashlar_session *s, size_t n_tokens, uint64_t seed, ashlar_error *err)
+ashlar_status ashlar_session_fill(ashlar_session *s, size_t n_tokens, uint64_t seed,
+                                  ashlar_error *err)
 {
     ashlar_engine *e = s->engine;
     struct fill f = {.e = e, .seed = seed, .width = e->info.n_head_kv * e->info.head_dim};
     if (n_tokens > (size_t)(e->options.n_ctx - s->length))
-        return error_set(err, ASHLAR_NO_RESOURCE, "context full: %d tokens + %zu more exceed %d", s->length,
-                         n_tokens, e->options.n_ctx);
+        return error_set(err, ASHLAR_NO_RESOURCE, "context full: %d tokens + %zu more exceed %d",
+                         s->length, n_tokens, e->options.n_ctx);
     if (n_tokens == 0)
         return ASHLAR_OK;
     f.noise = mem_array(NOISE + (size_t)f.width, sizeof *f.noise);

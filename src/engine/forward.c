@@ -2,8 +2,8 @@
  * forward.c: the forward pass of a decoder-only transformer, in reading order.
  *
  * Rows are tokens of any number of sessions. Row-wise steps run over the pool in chunks of
- * ROW_CHUNK rows. In the last layer only the rows whose logits are wanted go on after their keys and
- * values are stored.
+ * ROW_CHUNK rows. In the last layer only the rows whose logits are wanted go on after their keys
+ * and values are stored.
  */
 #include "engine/engine.h"
 
@@ -207,7 +207,8 @@ void forward_project(void *engine, int layer, const float *x, size_t x_stride, c
     const struct model_layer *w = &e->model->layers[layer];
     size_t n_embd = (size_t)e->info.n_embd;
     for (int i = 0; i < n_rows; i++)
-        memcpy(e->act.probe + (size_t)i * n_embd, x + (size_t)rows[i] * x_stride, n_embd * sizeof(float));
+        memcpy(e->act.probe + (size_t)i * n_embd, x + (size_t)rows[i] * x_stride,
+               n_embd * sizeof(float));
     const struct linear_job job = {.w = &w->wq,
                                    .bias = vector(&w->bq),
                                    .y = q,

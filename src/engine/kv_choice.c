@@ -1,6 +1,7 @@
 /*
- * kv_choice.c: which KV policy an engine gets, and with what budget. Everything in memory is fastest and
- * exact, so it is taken whenever it fits what is allowed or, without a budget, what is free.
+ * kv_choice.c: which KV policy an engine gets, and with what budget. Everything in memory is
+ * fastest and exact, so it is taken whenever it fits what is allowed or, without a budget, what is
+ * free.
  */
 #include "engine/engine.h"
 
@@ -18,28 +19,34 @@ static ashlar_status check_options(const ashlar_kv_options *o, ashlar_error *err
         if (strcmp(o->policy, names[i]) == 0)
             break;
         else if (i == 3)
-            return error_set(err, ASHLAR_USAGE, "KV policy %s: not auto, full, stream or kvswap", o->policy);
+            return error_set(err, ASHLAR_USAGE, "KV policy %s: not auto, full, stream or kvswap",
+                             o->policy);
     if (!(o->budget_fraction >= 0.0 && o->budget_fraction <= 1.0))
-        return error_set(err, ASHLAR_USAGE, "KV budget: %g of the full cache is not between 0 and 1",
+        return error_set(err, ASHLAR_USAGE,
+                         "KV budget: %g of the full cache is not between 0 and 1",
                          o->budget_fraction);
     if (!(o->io_latency >= 0.0 && o->io_latency <= 10.0))
-        return error_set(err, ASHLAR_USAGE, "I/O latency of %g s is not between 0 and 10", o->io_latency);
+        return error_set(err, ASHLAR_USAGE, "I/O latency of %g s is not between 0 and 10",
+                         o->io_latency);
     if (!(o->mass >= 0.0f && o->mass <= 1.0f))
         return error_set(err, ASHLAR_USAGE, "selected mass %g is not between 0 and 1", o->mass);
-    if (o->group_tokens < 0 || o->select_tokens < 0 || o->reuse_tokens < 0 || o->recent_tokens < 0 ||
-        o->sigma < 0 || o->check_every < 0 || o->recent_tokens > 65536 || o->sigma > 1024)
+    if (o->group_tokens < 0 || o->select_tokens < 0 || o->reuse_tokens < 0 ||
+        o->recent_tokens < 0 || o->sigma < 0 || o->check_every < 0 || o->recent_tokens > 65536 ||
+        o->sigma > 1024)
         return error_set(err, ASHLAR_USAGE, "KV settings: a size is negative or absurd");
     return ASHLAR_OK;
 }
 
-ashlar_status kv_type(const ashlar_kv_options *o, int head_dim, enum tensor_type *type, ashlar_error *err)
+ashlar_status kv_type(const ashlar_kv_options *o, int head_dim, enum tensor_type *type,
+                      ashlar_error *err)
 {
     int number = o->type ? tensor_type_from_name(o->type) : TENSOR_F16;
     if (number != TENSOR_F16 && number != TENSOR_Q8_0 && number != TENSOR_Q4_0)
         return error_set(err, ASHLAR_USAGE, "KV type %s: not f16, q8_0 or q4_0", o->type);
     *type = (enum tensor_type)number;
     if (tensor_row_bytes(*type, head_dim) == 0)
-        return error_set(err, ASHLAR_USAGE, "KV type %s: needs heads of whole blocks of 32, this model's have %d",
+        return error_set(err, ASHLAR_USAGE,
+                         "KV type %s: needs heads of whole blocks of 32, this model's have %d",
                          o->type, head_dim);
     return ASHLAR_OK;
 }
@@ -83,7 +90,8 @@ ashlar_status kv_choose(const struct kv_config *config, ashlar_kv_options *o, ui
     if (!o->folder)
         o->folder = default_folder();
     if (o->budget_fraction > 0.0)
-        o->budget_bytes = 1 + (uint64_t)(o->budget_fraction * (double)reference); /* 0 would be none */
+        o->budget_bytes =
+            1 + (uint64_t)(o->budget_fraction * (double)reference); /* 0 would be none */
     uint64_t free_bytes = os_available_bytes();
     uint64_t left = free_bytes > other_bytes ? free_bytes - other_bytes : 0;
     uint64_t limit = o->budget_bytes ? o->budget_bytes : free_bytes ? left : UINT64_MAX;
@@ -104,7 +112,8 @@ ashlar_status kv_choose(const struct kv_config *config, ashlar_kv_options *o, ui
         *out = &kv_policy_kvswap;
         if (named(o, "auto") && !o->budget_bytes)
             o->budget_bytes = left / 2; /* leave room for others, and for the page cache */
-        snprintf(why, why_size, "KV cache: kvswap (%s in memory would exceed %s)", full_text, limit_text);
+        snprintf(why, why_size, "KV cache: kvswap (%s in memory would exceed %s)", full_text,
+                 limit_text);
     }
     return ASHLAR_OK;
 }

@@ -1,4 +1,5 @@
-/* rope.c: see rope.h. Angles are computed in double: at position 100,000 a float angle is off by 0.004. */
+/* rope.c: see rope.h. Angles are computed in double: at position 100,000 a float angle is off by
+ * 0.004. */
 #include "engine/rope.h"
 
 #include <math.h>
@@ -7,7 +8,8 @@
 
 #include "base/mem.h"
 
-/* The pair index at which a wave turns `turns` times over the original context (YaRN, eq. 17 solved). */
+/* The pair index at which a wave turns `turns` times over the original context (YaRN, eq. 17
+ * solved). */
 static double yarn_pair(const struct model_params *p, double turns)
 {
     return p->rope_dims * log(p->rope_ctx_orig / (turns * 2.0 * M_PI)) / (2.0 * log(p->rope_base));
@@ -37,7 +39,8 @@ ashlar_status rope_init(struct rope *rope, const struct model *model, ashlar_err
             memcpy(&divisor, (const char *)model->rope_freqs.data + 4 * (size_t)i, 4);
             if (!(divisor > 0.0f && isfinite(divisor))) {
                 rope_fini(rope);
-                return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s: value %d is not a positive number",
+                return error_set(err, ASHLAR_BAD_INPUT,
+                                 "%s: tensor %s: value %d is not a positive number",
                                  gguf_path(model->gguf), model->rope_freqs.name, i);
             }
             f /= divisor;

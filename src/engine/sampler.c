@@ -1,9 +1,9 @@
 /*
- * sampler.c: choosing the next token. The candidates form a heap by logit; tokens are popped until a
- * filter says stop, so that a vocabulary of 150,000 is never sorted.
+ * sampler.c: choosing the next token. The candidates form a heap by logit; tokens are popped until
+ * a filter says stop, so that a vocabulary of 150,000 is never sorted.
  *
- * Order: repeat penalty (CTRL, arXiv 1909.05858, section 4.1), top-k, top-p (arXiv 1904.09751), min-p
- * (arXiv 2407.01082), temperature, draw. Mass is of the softmax at temperature 1.
+ * Order: repeat penalty (CTRL, arXiv 1909.05858, section 4.1), top-k, top-p (arXiv 1904.09751),
+ * min-p (arXiv 2407.01082), temperature, draw. Mass is of the softmax at temperature 1.
  */
 #include "engine/engine.h"
 
@@ -39,9 +39,11 @@ void ashlar_sampler_options_init(ashlar_sampler_options *o)
 static ashlar_status check_options(const ashlar_sampler_options *o, ashlar_error *err)
 {
     if (!(o->repeat_penalty > 0.0f && isfinite(o->repeat_penalty)))
-        return error_set(err, ASHLAR_USAGE, "repeat_penalty: %g is not positive", o->repeat_penalty);
+        return error_set(err, ASHLAR_USAGE, "repeat_penalty: %g is not positive",
+                         o->repeat_penalty);
     if (o->repeat_last < 0 || o->repeat_last > (1 << 20))
-        return error_set(err, ASHLAR_USAGE, "repeat_last: %d is not between 0 and 1048576", o->repeat_last);
+        return error_set(err, ASHLAR_USAGE, "repeat_last: %d is not between 0 and 1048576",
+                         o->repeat_last);
     if (o->top_k < 0)
         return error_set(err, ASHLAR_USAGE, "top_k: %d is negative", o->top_k);
     if (!(o->top_p > 0.0f && o->top_p <= 1.0f))

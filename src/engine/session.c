@@ -75,8 +75,8 @@ static ashlar_status check_item(const ashlar_engine *e, const ashlar_batch_item 
     if (item->n_tokens == 0)
         return error_set(err, ASHLAR_USAGE, "a batch item has no tokens");
     if (item->n_tokens > (size_t)(e->options.n_ctx - s->length)) {
-        error_set(err, ASHLAR_NO_RESOURCE, "context full: %d tokens + %zu more exceed %d", s->length,
-                  item->n_tokens, e->options.n_ctx);
+        error_set(err, ASHLAR_NO_RESOURCE, "context full: %d tokens + %zu more exceed %d",
+                  s->length, item->n_tokens, e->options.n_ctx);
         error_hint(err, "open the engine with a longer context");
         return ASHLAR_NO_RESOURCE;
     }
@@ -94,7 +94,8 @@ static ashlar_status check_batch(const ashlar_engine *e, const ashlar_batch_item
         ashlar_status status = check_item(e, &items[i], err);
         for (size_t j = 0; j < i && status == ASHLAR_OK; j++)
             if (items[j].session == items[i].session)
-                status = error_set(err, ASHLAR_USAGE, "batch items %zu and %zu share a session", j, i);
+                status =
+                    error_set(err, ASHLAR_USAGE, "batch items %zu and %zu share a session", j, i);
         if (status != ASHLAR_OK)
             return status;
     }
@@ -107,7 +108,8 @@ static size_t left_of(const ashlar_batch_item *item, size_t length_before)
     return item->n_tokens - ((size_t)item->session->length - length_before);
 }
 
-static void add_rows(struct pass *p, ashlar_session *s, const int32_t *tokens, int n, bool wants_logits)
+static void add_rows(struct pass *p, ashlar_session *s, const int32_t *tokens, int n,
+                     bool wants_logits)
 {
     int index = p->n_items++;
     p->items[index] = (struct pass_item){s, p->n_rows, n, wants_logits};
@@ -149,7 +151,8 @@ static void commit_pass(ashlar_engine *e)
     }
 }
 
-/* Items that the KV policy refused in this pass are out of the batch; the first status met is returned. */
+/* Items that the KV policy refused in this pass are out of the batch; the first status met is
+ * returned. */
 static ashlar_status drop_refused(ashlar_engine *e, ashlar_batch_item *items, size_t n_items)
 {
     ashlar_status first = ASHLAR_OK;

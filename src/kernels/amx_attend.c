@@ -3,10 +3,10 @@
  *
  * Everything is computed transposed, so that a vector's 16 lanes are 16 query rows, (token, head)
  * pairs, throughout: scores are (key, row) = K Q^T with K as it lies in memory, the softmax's
- * maxima and sums are plain vector operations without any reduction across lanes, weights (key, row) turn
- * into the right operand of the second product by pairing neighbouring keys, and the result is
- * (dim, row) = V^T P. Only V is transposed, once for all rows. The softmax runs in one pass over
- * blocks of KEYS keys (Milakov and Gimelshein 2018, algorithm 3), in powers of two.
+ * maxima and sums are plain vector operations without any reduction across lanes, weights (key,
+ * row) turn into the right operand of the second product by pairing neighbouring keys, and the
+ * result is (dim, row) = V^T P. Only V is transposed, once for all rows. The softmax runs in one
+ * pass over blocks of KEYS keys (Milakov and Gimelshein 2018, algorithm 3), in powers of two.
  *
  * Precision: queries and keys are split in two bfloat16 parts each and the three larger products
  * are added (16 bits). Weights and values are rounded to bfloat16; the sums of the weights are sums
@@ -34,7 +34,8 @@ enum {
 #define LN_2 0.69314718f
 
 /* The simpler table's entries, for shapes that are not for this one. Set once, with the table:
- * asking for a table asks the processor, which a virtual machine answers in tens of microseconds. */
+ * asking for a table asks the processor, which a virtual machine answers in tens of microseconds.
+ */
 static struct {
     void (*attend)(const struct attn_args *args);
     size_t (*scratch_bytes)(int head_dim, int n_group, int n_q);

@@ -67,8 +67,8 @@ static float weigh_scores(float *scores, int seen, float scale, float *max, floa
 /* ---- Few rows ---- */
 
 /* Scores of `rows` rows and 8 / rows keys from key i on; rows is 1, 2 or 4. */
-AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q, const struct attend_block *b,
-                            int i, float (*scores)[ATTN_BLOCK])
+AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q,
+                            const struct attend_block *b, int i, float (*scores)[ATTN_BLOCK])
 {
     const int keys = 8 / rows;
     __m256 acc[8];
@@ -89,8 +89,9 @@ AVX2_INLINE void score_keys(int rows, int head_dim, const float *const *q, const
 }
 
 /* acc = acc * shrink + weights x values for 8 * vectors columns from column c on */
-AVX2_INLINE void add_values(int rows, int vectors, int head_dim, const struct attend_block *b, int c,
-                            const float (*weights)[ATTN_BLOCK], const float *shrink, float *acc)
+AVX2_INLINE void add_values(int rows, int vectors, int head_dim, const struct attend_block *b,
+                            int c, const float (*weights)[ATTN_BLOCK], const float *shrink,
+                            float *acc)
 {
     __m256 sum[8];
     _Pragma("GCC unroll 4") for (int r = 0; r < rows; r++)
@@ -110,7 +111,8 @@ AVX2_INLINE void add_values(int rows, int vectors, int head_dim, const struct at
 }
 
 /* One block for `rows` rows from `row` on. */
-AVX2_INLINE void few_rows(int rows, const struct attn_args *a, const struct attend_block *b, int row)
+AVX2_INLINE void few_rows(int rows, const struct attn_args *a, const struct attend_block *b,
+                          int row)
 {
     const int vectors = 8 / rows;
     float scores[4][ATTN_BLOCK], shrink[4];

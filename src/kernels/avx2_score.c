@@ -1,4 +1,5 @@
-/* avx2_score.c: low-rank scores, 16 products at a time in 16-bit pairs (no saturation: 255 * 127 * 2 fits 32 bits). */
+/* avx2_score.c: low-rank scores, 16 products at a time in 16-bit pairs (no saturation: 255 * 127 *
+ * 2 fits 32 bits). */
 #include "kernels/avx2.h"
 
 #if defined(__AVX2__)
@@ -13,8 +14,8 @@ static int sum_lanes(__m256i v)
     return _mm_cvtsi128_si32(s);
 }
 
-static void score(int n_tokens, int rank, const uint8_t *rows, const float *scales, const int8_t *query,
-                  int query_sum, float query_scale, float *scores)
+static void score(int n_tokens, int rank, const uint8_t *rows, const float *scales,
+                  const int8_t *query, int query_sum, float query_scale, float *scores)
 {
     for (int t = 0; t < n_tokens; t++, rows += rank) {
         __m256i sums = _mm256_setzero_si256();
@@ -26,7 +27,8 @@ static void score(int n_tokens, int rank, const uint8_t *rows, const float *scal
         }
         for (; i < rank; i++)
             rest += rows[i] * query[i];
-        scores[t] = (float)(sum_lanes(sums) + rest - SCORE_BIAS * query_sum) * scales[t] * query_scale;
+        scores[t] =
+            (float)(sum_lanes(sums) + rest - SCORE_BIAS * query_sum) * scales[t] * query_scale;
     }
 }
 

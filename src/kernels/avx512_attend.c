@@ -3,9 +3,9 @@
  * memory once and all query rows that share it are served together.
  *
  * Query rows, that is (token, head) pairs, pass in tiles of G = 4, 2 or 1. Scores of a block of
- * keys are kept as (key, row), so that a vector holds 16 / G keys of G rows: 16 dot products are summed
- * up across their lanes together, the softmax works on whole vectors, and the product with the
- * values broadcasts from memory. The softmax runs in one pass over blocks of keys (Milakov and
+ * keys are kept as (key, row), so that a vector holds 16 / G keys of G rows: 16 dot products are
+ * summed up across their lanes together, the softmax works on whole vectors, and the product with
+ * the values broadcasts from memory. The softmax runs in one pass over blocks of keys (Milakov and
  * Gimelshein 2018, algorithm 3).
  *
  * Blocks whose keys lie in one span are read in place; the others, and the last one, are copied
@@ -29,7 +29,8 @@ enum {
 };
 
 /* The simpler table's entries, for shapes that are not for this one. Set once, with the table:
- * asking for a table asks the processor, which a virtual machine answers in tens of microseconds. */
+ * asking for a table asks the processor, which a virtual machine answers in tens of microseconds.
+ */
 static struct {
     void (*attend)(const struct attn_args *args);
     size_t (*scratch_bytes)(int head_dim, int n_group, int n_q);

@@ -40,8 +40,8 @@ static float weigh_scores(float *scores, int seen, float scale, float *max, floa
 #define EACH_ROW _Pragma("GCC unroll 4") for (int r = 0; r < rows; r++)
 
 /* Scores of `rows` rows for all keys of the block. */
-NEON_INLINE void score_keys(int rows, int head_dim, const float *const *q, const struct attend_block *b,
-                            float (*scores)[ATTN_BLOCK])
+NEON_INLINE void score_keys(int rows, int head_dim, const float *const *q,
+                            const struct attend_block *b, float (*scores)[ATTN_BLOCK])
 {
     for (int i = 0; i < b->n; i++) {
         float32x4_t even[GROUP], odd[GROUP];
@@ -75,7 +75,8 @@ NEON_INLINE void add_values(int rows, int head_dim, const struct attend_block *b
 }
 
 /* One block for `rows` rows from `row` on. */
-NEON_INLINE void some_rows(int rows, const struct attn_args *a, const struct attend_block *b, int row)
+NEON_INLINE void some_rows(int rows, const struct attn_args *a, const struct attend_block *b,
+                           int row)
 {
     float scores[GROUP][ATTN_BLOCK], shrink[GROUP];
     const float *q[GROUP];

@@ -33,9 +33,10 @@ ashlar_status aio_error(const struct aio_request *r, const char *path, ashlar_er
 {
     const char *what = r->write ? "write" : "read";
     if (r->error == AIO_SHORT)
-        return error_set(err, ASHLAR_FAILED, "%s: %s of %zu bytes at %llu: the file ends after %zu", path,
-                         what, r->bytes, (unsigned long long)r->offset, r->done);
-    ashlar_status status = r->error == ENOSPC || r->error == EDQUOT ? ASHLAR_NO_RESOURCE : ASHLAR_FAILED;
+        return error_set(err, ASHLAR_FAILED, "%s: %s of %zu bytes at %llu: the file ends after %zu",
+                         path, what, r->bytes, (unsigned long long)r->offset, r->done);
+    ashlar_status status =
+        r->error == ENOSPC || r->error == EDQUOT ? ASHLAR_NO_RESOURCE : ASHLAR_FAILED;
     return error_errno(err, status, r->error, "%s: %s of %zu bytes at %llu", path, what, r->bytes,
                        (unsigned long long)r->offset);
 }

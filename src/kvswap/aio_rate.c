@@ -1,8 +1,8 @@
 /*
  * aio_rate.c: makes a fast disk behave like a slow one (an eMMC, a UFS): transfers pass one after
- * another at bytes_per_second, and none finishes earlier than `latency` after its submission. A model
- * of a device with one channel: the busy time of the channel is kept, a request is due when its own
- * transfer has passed.
+ * another at bytes_per_second, and none finishes earlier than `latency` after its submission. A
+ * model of a device with one channel: the busy time of the channel is kept, a request is due when
+ * its own transfer has passed.
  */
 #include "kvswap/aio.h"
 

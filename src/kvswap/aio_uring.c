@@ -2,8 +2,8 @@
  * aio_uring.c: requests through io_uring, one system call per submission. The only file that knows
  * liburing; without it (ASHLAR_NO_URING) opening fails and the thread pool serves.
  *
- * Requests beyond the queue's depth wait in a ring of pointers until completions make room; they are
- * put into the kernel's queue whenever the caller submits or waits.
+ * Requests beyond the queue's depth wait in a ring of pointers until completions make room; they
+ * are put into the kernel's queue whenever the caller submits or waits.
  */
 #include "kvswap/aio.h"
 

@@ -63,8 +63,8 @@ static double trace(const float *matrix, int n)
     return sum;
 }
 
-ashlar_status calibration_fit(const struct calibration *c, int layer, int rank, float *a, double *energy,
-                              ashlar_error *err)
+ashlar_status calibration_fit(const struct calibration *c, int layer, int rank, float *a,
+                              double *energy, ashlar_error *err)
 {
     size_t n = gram_values(c), columns = (size_t)c->width * (size_t)rank;
     float *gram = mem_array(n, sizeof *gram); /* LAPACK destroys it */

@@ -38,11 +38,12 @@ ashlar_status lowrank_eigenvectors(int n, float *matrix, int m, float *values, f
     int *support = mem_array(2 * (size_t)m, sizeof *support);
     if (!support)
         return error_memory(err, 2 * (size_t)m * sizeof *support, "an eigenvector problem");
-    int info = LAPACKE_ssyevr(LAPACK_ROW_MAJOR, 'V', 'I', 'U', n, matrix, n, 0.0f, 0.0f, n - m + 1, n, 0.0f,
-                              &found, values, vectors, m, support);
+    int info = LAPACKE_ssyevr(LAPACK_ROW_MAJOR, 'V', 'I', 'U', n, matrix, n, 0.0f, 0.0f, n - m + 1,
+                              n, 0.0f, &found, values, vectors, m, support);
     free(support);
     if (info != 0 || found != m)
-        return error_set(err, ASHLAR_FAILED, "SVD of %d keys did not converge (LAPACK ssyevr: %d)", n, info);
+        return error_set(err, ASHLAR_FAILED, "SVD of %d keys did not converge (LAPACK ssyevr: %d)",
+                         n, info);
     return ASHLAR_OK;
 }
 
@@ -58,30 +59,32 @@ static ashlar_status fit_rows(struct adapters *a, int layer, int n, const float 
         return status;
     float *out = adapter(a, layer);
     memset(out, 0, (size_t)a->width * (size_t)a->rank * sizeof *out);
-    float floor_value = 1e-6f * fmaxf(values[m - 1], 0.0f); /* below it is rounding, and no direction */
+    float floor_value =
+        1e-6f * fmaxf(values[m - 1], 0.0f); /* below it is rounding, and no direction */
     for (int j = 0; j < m; j++) {
         float scale = values[j] > floor_value ? 1.0f / sqrtf(values[j]) : 0.0f;
         for (int i = 0; i < n; i++)
             vectors[(size_t)i * (size_t)m + (size_t)j] *= scale;
     }
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, a->width, m, n, 1.0f, keys, a->width, vectors, m,
-                0.0f, out, a->rank);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, a->width, m, n, 1.0f, keys, a->width,
+                vectors, m, 0.0f, out, a->rank);
     return ASHLAR_OK;
 }
 
 /* A = the eigenvectors of K^T K. */
-static ashlar_status fit_columns(struct adapters *a, int layer, int n, const float *keys, float *gram,
-                                 float *values, float *vectors, ashlar_error *err)
+static ashlar_status fit_columns(struct adapters *a, int layer, int n, const float *keys,
+                                 float *gram, float *values, float *vectors, ashlar_error *err)
 {
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, a->width, a->width, n, 1.0f, keys, a->width, keys,
-                a->width, 0.0f, gram, a->width);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, a->width, a->width, n, 1.0f, keys,
+                a->width, keys, a->width, 0.0f, gram, a->width);
     ashlar_status status = lowrank_eigenvectors(a->width, gram, a->rank, values, vectors, err);
     if (status == ASHLAR_OK)
         memcpy(adapter(a, layer), vectors, (size_t)a->width * (size_t)a->rank * sizeof *vectors);
     return status;
 }
 
-ashlar_status adapters_fit(struct adapters *a, int layer, int n, const float *keys, ashlar_error *err)
+ashlar_status adapters_fit(struct adapters *a, int layer, int n, const float *keys,
+                           ashlar_error *err)
 {
     size_t side = (size_t)(n < a->width ? n : a->width);
     float *gram = mem_array(side * side, sizeof *gram);
@@ -89,7 +92,8 @@ ashlar_status adapters_fit(struct adapters *a, int layer, int n, const float *ke
     float *vectors = mem_array(side * (size_t)a->rank, sizeof *vectors);
     ashlar_status status;
     if (!gram || !values || !vectors)
-        status = error_memory(err, side * (side + (size_t)a->rank) * sizeof(float), "the prompt's SVD");
+        status =
+            error_memory(err, side * (side + (size_t)a->rank) * sizeof(float), "the prompt's SVD");
     else if (n < a->width)
         status = fit_rows(a, layer, n, keys, gram, values, vectors, err);
     else

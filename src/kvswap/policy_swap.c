@@ -90,7 +90,8 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     if (status == ASHLAR_OK && !(kv->folder = strdup(config->options->folder)))
         status = error_memory(err, strlen(config->options->folder) + 1, "the KV folder's name");
     if (status == ASHLAR_OK) {
-        kv->adapters = (struct adapters){config->n_layer, kv->plan.width, kv->plan.rank, NULL, NULL};
+        kv->adapters =
+            (struct adapters){config->n_layer, kv->plan.width, kv->plan.rank, NULL, NULL};
         if (!swap_layout_allocate(kv))
             status = error_memory(err, kv->plan.bytes, "the KV cache");
     }
@@ -265,7 +266,8 @@ static void swap_predict(struct kv *kv, int layer, const float *x, size_t x_stri
         swap_select(kv, layer + 1, x, x_stride);
 }
 
-static void swap_append(struct kv *kv, int layer, int item, int token, const float *k, const float *v)
+static void swap_append(struct kv *kv, int layer, int item, int token, const float *k,
+                        const float *v)
 {
     const struct kv_item *it = &kv->items[item];
     const struct swap_item *own = &kv->swap_items[item];
@@ -319,8 +321,8 @@ static int show_newest(const struct kv *kv, int item, const struct swap_layer *l
     const struct swap_item *own = &kv->swap_items[item];
     int n_tail = tail_count(kv, item, l), n = 0;
     if (n_tail > 0)
-        span[n++] = (struct kv_span){swap_tail_row(kv, l, 0, head, 0), swap_tail_row(kv, l, 1, head, 0),
-                                     n_tail};
+        span[n++] = (struct kv_span){swap_tail_row(kv, l, 0, head, 0),
+                                     swap_tail_row(kv, l, 1, head, 0), n_tail};
     if (own->chunked)
         span[n++] = (struct kv_span){swap_chunk_row(kv, 0, head, own->chunk_first),
                                      swap_chunk_row(kv, 1, head, own->chunk_first),
@@ -348,7 +350,8 @@ static void show_window(struct kv *kv, int layer, const struct stream_window *w,
     for (int h = 0; h < kv->config.n_head_kv; h++) {
         struct kv_span *spans = item_spans(kv, w->item, h, w->n + newest);
         for (int g = 0; g < w->n; g++)
-            spans[g] = swap_group_span(kv, data + (size_t)g * store_group_bytes(&kv->plan.shape), h);
+            spans[g] =
+                swap_group_span(kv, data + (size_t)g * store_group_bytes(&kv->plan.shape), h);
         if (w->last)
             show_newest(kv, w->item, l, h, spans + w->n);
     }
@@ -388,14 +391,16 @@ static void show_resident(struct kv *kv, int item, int layer, struct kv_view *vi
         struct kv_span *spans = item_spans(kv, item, h, per_head);
         for (int g = 0; g < n_groups; g++) {
             int slot = l->reuse.slot_of[select ? sel->groups[g] : g];
-            spans[g] = swap_group_span(kv, l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape), h);
+            spans[g] = swap_group_span(
+                kv, l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape), h);
         }
         show_newest(kv, item, l, h, spans + n_groups);
     }
     *view = (struct kv_view){item_spans(kv, item, 0, 0), per_head, 0, keys, keys};
 }
 
-static void swap_window(struct kv *kv, int layer, int window, struct kv_view *views, ashlar_error *err)
+static void swap_window(struct kv *kv, int layer, int window, struct kv_view *views,
+                        ashlar_error *err)
 {
     for (int i = 0; i < kv->n_items; i++)
         views[i] = (struct kv_view){.total_keys = key_count(kv, i, layer)};
@@ -422,7 +427,8 @@ static void swap_window(struct kv *kv, int layer, int window, struct kv_view *vi
 static void swap_meter(struct kv *kv, int layer, int item, const float *q, ashlar_error *err)
 {
     ashlar_error error;
-    if (!kv->checking || kv->items[item].status != ASHLAR_OK || kv->swap_items[item].mode != SWAP_SELECT)
+    if (!kv->checking || kv->items[item].status != ASHLAR_OK ||
+        kv->swap_items[item].mode != SWAP_SELECT)
         return;
     if (swap_check(kv, layer, item, q, &error) != ASHLAR_OK) {
         swap_break(kv, kv->items[item].sequence, &error);

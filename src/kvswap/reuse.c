@@ -1,4 +1,5 @@
-/* reuse.c: see reuse.h. A scan for the oldest slot costs less than keeping a list for some 50 slots. */
+/* reuse.c: see reuse.h. A scan for the oldest slot costs less than keeping a list for some 50
+ * slots. */
 #include "kvswap/reuse.h"
 
 void reuse_clear(struct reuse *r, int max_groups)

@@ -11,7 +11,8 @@ static void swap(int *a, int *b)
     *b = t;
 }
 
-/* Higher score first; equal scores: the older group, so that the choice does not depend on the order. */
+/* Higher score first; equal scores: the older group, so that the choice does not depend on the
+ * order. */
 static bool ahead(const float *scores, int a, int b)
 {
     return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);

@@ -87,7 +87,8 @@ static ashlar_status create_file(struct store *s, const struct store_options *o,
         uint64_t name;
         if (getrandom(&name, sizeof name, 0) != sizeof name)
             return error_errno(err, ASHLAR_FAILED, errno, "random bytes for a file name");
-        int length = snprintf(s->path, sizeof s->path, "%s/ashlar-%016llx.kv", o->folder, (unsigned long long)name);
+        int length = snprintf(s->path, sizeof s->path, "%s/ashlar-%016llx.kv", o->folder,
+                              (unsigned long long)name);
         if (length >= (int)sizeof s->path)
             return error_set(err, ASHLAR_FAILED, "the KV folder's name is too long (%zu bytes)",
                              strlen(o->folder));
@@ -118,7 +119,8 @@ ashlar_status store_open(struct store *s, const struct store_shape *shape,
                         .used_bytes = HEADER_BYTES};
     s->payload_bytes = store_token_bytes(shape) * (size_t)shape->group_tokens;
     s->group_bytes = store_group_bytes(shape);
-    s->checksums = mem_array((size_t)shape->n_layer * (size_t)shape->max_groups, sizeof *s->checksums);
+    s->checksums =
+        mem_array((size_t)shape->n_layer * (size_t)shape->max_groups, sizeof *s->checksums);
     if (!s->checksums)
         return error_memory(err, store_resident_bytes(shape), "KV checksums");
     ashlar_status status = create_file(s, options, err);
@@ -171,7 +173,8 @@ ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned
     }
     s->used_bytes += fresh;
     for (int i = 0; i < n; i++)
-        *checksum_of(s, layer, group + i) = checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
+        *checksum_of(s, layer, group + i) =
+            checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
     *request = (struct aio_request){.fd = s->fd,
                                     .write = true,
                                     .data = data,

@@ -1,6 +1,7 @@
 /*
- * swap_layout.c: what the on-disk policies hold in memory. One function, place_all(), takes every piece;
- * run on no memory it measures, so that the budget, the estimate and the allocation cannot disagree.
+ * swap_layout.c: what the on-disk policies hold in memory. One function, place_all(), takes every
+ * piece; run on no memory it measures, so that the budget, the estimate and the allocation cannot
+ * disagree.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -86,10 +87,12 @@ static void place_scratch(struct kv *kv, struct cursor *c)
     size_t windows = (size_t)divide_up(p->shape.max_groups, p->window_groups) * 2 + 1;
     kv->swap_items = take(c, items, sizeof *kv->swap_items, 64);
     kv->stream = take(c, items * windows, sizeof *kv->stream, 64);
-    kv->spans = take(c, items * (size_t)config->n_head_kv * (size_t)p->max_spans, sizeof *kv->spans, 64);
+    kv->spans =
+        take(c, items * (size_t)config->n_head_kv * (size_t)p->max_spans, sizeof *kv->spans, 64);
     kv->keys = take(c, tokens, (size_t)p->width * sizeof(float), 64);
     kv->projected = take(c, tokens, (size_t)p->rank * sizeof(float), 64);
-    kv->adapters.a = take(c, (size_t)p->shape.n_layer * (size_t)p->width, (size_t)p->rank * sizeof(float), 64);
+    kv->adapters.a =
+        take(c, (size_t)p->shape.n_layer * (size_t)p->width, (size_t)p->rank * sizeof(float), 64);
     kv->adapters.ready = take(c, (size_t)p->shape.n_layer, sizeof(bool), 64);
     kv->rows = take(c, items, sizeof(int), 64);
     kv->select_items = take(c, items, sizeof(int), 64);
@@ -112,7 +115,8 @@ static void place_meter(struct kv *kv, struct cursor *c)
     size_t heads = (size_t)config->n_head_kv;
     kv->recall = take(c, (size_t)config->n_layer, sizeof *kv->recall, 64);
     kv->check_mass = take(c, 1, swap_check_mass_bytes(config), 64);
-    kv->check_spans = take(c, heads * 2 * (size_t)kv->plan.window_groups, sizeof *kv->check_spans, 64);
+    kv->check_spans =
+        take(c, heads * 2 * (size_t)kv->plan.window_groups, sizeof *kv->check_spans, 64);
     kv->check_scratch = take(c, heads, swap_check_scratch_bytes(config), 64);
 }
 
@@ -125,7 +129,8 @@ static void place_all(struct kv *kv, struct cursor *c)
     for (int parity = 0; parity < 2; parity++) {
         size_t reads = (size_t)kv->config.max_items * ((size_t)kv->plan.select_groups + 1);
         kv->reads[parity] = take(c, reads, sizeof *kv->reads[0], 64);
-        kv->selections[parity] = take(c, (size_t)kv->config.max_items, sizeof *kv->selections[0], 64);
+        kv->selections[parity] =
+            take(c, (size_t)kv->config.max_items, sizeof *kv->selections[0], 64);
         for (int i = 0; i < kv->config.max_items; i++) {
             struct selection none;
             place_selection(&kv->plan, c, c->base ? &kv->selections[parity][i] : &none);
@@ -173,8 +178,9 @@ static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p
     uint64_t budget = c->options->budget_bytes, least = measure(c, p);
     if (budget && least > budget) {
         char need[16], have[16];
-        error_set(err, ASHLAR_NO_RESOURCE, "KV budget of %s is too small for %d tokens in %d session%s",
-                  text_bytes(budget, have), c->n_ctx, c->n_sequences, c->n_sequences == 1 ? "" : "s");
+        error_set(
+            err, ASHLAR_NO_RESOURCE, "KV budget of %s is too small for %d tokens in %d session%s",
+            text_bytes(budget, have), c->n_ctx, c->n_sequences, c->n_sequences == 1 ? "" : "s");
         error_hint(err, "the smallest that works is %s (%llu bytes)", text_bytes(least, need),
                    (unsigned long long)least);
         return ASHLAR_NO_RESOURCE;
@@ -205,14 +211,17 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
     p->shape = (struct store_shape){c->n_layer, c->n_head_kv, c->head_dim, c->type, 0, 0};
     int group = o->group_tokens ? o->group_tokens : default_group(&p->shape);
     if (group < 4 || group > ATTN_BLOCK || ATTN_BLOCK % group != 0)
-        return error_set(err, ASHLAR_USAGE, "KV groups of %d tokens: not 4, 8, 16, 32 or 64", group);
+        return error_set(err, ASHLAR_USAGE, "KV groups of %d tokens: not 4, 8, 16, 32 or 64",
+                         group);
     p->shape.group_tokens = group;
     p->shape.max_groups = divide_up(c->n_ctx, group);
-    p->recent_tokens = divide_up(o->recent_tokens ? o->recent_tokens : RECENT_TOKENS, group) * group;
+    p->recent_tokens =
+        divide_up(o->recent_tokens ? o->recent_tokens : RECENT_TOKENS, group) * group;
     p->tail_tokens = p->recent_tokens + 2 * group;
     p->window_groups = attention_range_keys(c->n_ctx) / group;
     p->stage_groups = divide_up(c->max_tokens + p->tail_tokens, group);
-    p->index_groups = INDEX_TOKENS / group < p->stage_groups ? INDEX_TOKENS / group : p->stage_groups;
+    p->index_groups =
+        INDEX_TOKENS / group < p->stage_groups ? INDEX_TOKENS / group : p->stage_groups;
     if (metadata) {
         int select = divide_up(o->select_tokens ? o->select_tokens : SELECT_TOKENS, group);
         p->rank = lowrank_rank(p->width, o->sigma);

@@ -1,11 +1,12 @@
 /*
- * swap_predict.c: which groups a layer will need (KVSwap, arXiv 2511.11907, prediction and selection).
+ * swap_predict.c: which groups a layer will need (KVSwap, arXiv 2511.11907, prediction and
+ * selection).
  *
- * The query of the layer is computed from an input that is at hand early: its own for layers 0 and 1,
- * that of the layer before for the others. Its heads are averaged over each KV head's group,
- * projected by the adapter's rows of that head and averaged over heads: one vector of `rank` values.
- * A token's score is its dot product with the token's low-rank row; a group's, the largest of its
- * tokens'. Group 0 holds the attention sinks and is always taken.
+ * The query of the layer is computed from an input that is at hand early: its own for layers 0 and
+ * 1, that of the layer before for the others. Its heads are averaged over each KV head's group,
+ * projected by the adapter's rows of that head and averaged over heads: one vector of `rank`
+ * values. A token's score is its dot product with the token's low-rank row; a group's, the largest
+ * of its tokens'. Group 0 holds the attention sinks and is always taken.
  */
 #include <math.h>
 #include <string.h>
@@ -19,7 +20,8 @@ enum {
     READ_GROUPS = 64    /* neighbours of one read */
 };
 
-/* Mean over the query heads that share a KV head: (n_head_kv, head_dim), in place at the front of q. */
+/* Mean over the query heads that share a KV head: (n_head_kv, head_dim), in place at the front of
+ * q. */
 static void average_heads(const struct kv *kv, float *q)
 {
     int per_group = kv->config.n_head / kv->config.n_head_kv, dim = kv->config.head_dim;
@@ -46,7 +48,8 @@ static void quantise_query(struct kv *kv, int index, const float *projected)
         sum += row[i];
     }
     kv->query_sums[index] = sum;
-    kv->query_scales[index] = most / 127.0f / (float)kv->config.n_head_kv / sqrtf((float)kv->config.head_dim);
+    kv->query_scales[index] =
+        most / 127.0f / (float)kv->config.n_head_kv / sqrtf((float)kv->config.head_dim);
 }
 
 struct scoring {
@@ -70,9 +73,10 @@ static void score_chunk(void *context, int chunk, int n_chunks, int thread)
     float token_scores[ATTN_BLOCK];
     for (; group < end; group++) {
         size_t token = (size_t)group * (size_t)per_group;
-        kv->config.kernels->score(per_group, rank, l->rows.rows + token * (size_t)rank, l->rows.scales + token,
-                                  kv->query_rows + (size_t)index * (size_t)rank, kv->query_sums[index],
-                                  kv->query_scales[index], token_scores);
+        kv->config.kernels->score(per_group, rank, l->rows.rows + token * (size_t)rank,
+                                  l->rows.scales + token,
+                                  kv->query_rows + (size_t)index * (size_t)rank,
+                                  kv->query_sums[index], kv->query_scales[index], token_scores);
         float best = token_scores[0];
         for (int t = 1; t < per_group; t++)
             best = fmaxf(best, token_scores[t]);
@@ -123,8 +127,9 @@ static void choose(struct kv *kv, struct selection *sel, int item, int layer, co
     struct swap_layer *l = &swap_of(kv, item)->layers[layer];
     sel->layer = layer;
     sel->groups[0] = 0;
-    sel->n = 1 + select_groups(scores, l->n_groups, 1, kv->plan.select_groups - 1,
-                               kv->plan.select_groups / 4, kv->options.mass, kv->order, sel->groups + 1);
+    sel->n =
+        1 + select_groups(scores, l->n_groups, 1, kv->plan.select_groups - 1,
+                          kv->plan.select_groups / 4, kv->options.mass, kv->order, sel->groups + 1);
     take_slots(kv, sel, l);
 }
 
@@ -158,7 +163,8 @@ void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride)
     int n_reads = 0;
     for (int i = 0; i < n; i++) {
         struct selection *sel = &selections[items[i]];
-        choose(kv, sel, items[i], layer, kv->scores + (size_t)i * (size_t)kv->plan.shape.max_groups);
+        choose(kv, sel, items[i], layer,
+               kv->scores + (size_t)i * (size_t)kv->plan.shape.max_groups);
         n_reads += plan_reads(sel, &swap_of(kv, items[i])->store, layer, reads + n_reads);
     }
     aio_submit(kv->aio, reads, n_reads); /* one submission for the whole batch */

@@ -12,7 +12,8 @@ static size_t row_bytes(const struct kv *kv)
     return tensor_row_bytes(kv->config.type, kv->config.head_dim);
 }
 
-unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token)
+unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head,
+                             int token)
 {
     size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
     return l->tail + (index * (size_t)kv->plan.tail_tokens + (size_t)token) * row_bytes(kv);
@@ -25,7 +26,8 @@ unsigned char *swap_chunk_row(const struct kv *kv, int part, int head, int token
 }
 
 /* Row of a token inside a group's bytes: K of all heads, then V. */
-static unsigned char *group_row(const struct kv *kv, unsigned char *group, int part, int head, int token)
+static unsigned char *group_row(const struct kv *kv, unsigned char *group, int part, int head,
+                                int token)
 {
     size_t index = (size_t)part * (size_t)kv->config.n_head_kv + (size_t)head;
     index = index * (size_t)kv->plan.shape.group_tokens + (size_t)token;
@@ -93,7 +95,8 @@ static ashlar_status index_groups(struct kv *kv, struct swap_layer *l, int layer
         flatten_keys(kv, data, piece, kv->keys);
         data += (size_t)piece * store_group_bytes(&kv->plan.shape);
         if (!kv->adapters.ready[layer]) {
-            ashlar_status status = adapters_fit(&kv->adapters, layer, piece * per_group, kv->keys, err);
+            ashlar_status status =
+                adapters_fit(&kv->adapters, layer, piece * per_group, kv->keys, err);
             if (status != ASHLAR_OK)
                 return status;
         }
@@ -118,7 +121,8 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
     for (int i = 0; i < kv->plan.shape.n_layer && status == ASHLAR_OK; i++) {
         struct swap_layer *l = &s->layers[i];
         for (int g = 0; g < l->n_groups && status == ASHLAR_OK;) {
-            int n = l->n_groups - g < kv->plan.stage_groups ? l->n_groups - g : kv->plan.stage_groups;
+            int n =
+                l->n_groups - g < kv->plan.stage_groups ? l->n_groups - g : kv->plan.stage_groups;
             unsigned char *data = swap_stage_room(kv, n);
             memcpy(data, slot_data(kv, l, g), (size_t)n * group_bytes); /* group g is in slot g */
             status = index_groups(kv, l, i, g, n, data, err);
@@ -134,16 +138,17 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
 }
 
 /* Row of token `token` of the tail followed by the item's chunk. */
-static unsigned char *pending_row(const struct kv *kv, const struct swap_layer *l, int item, int n_tail,
-                             int part, int head, int token)
+static unsigned char *pending_row(const struct kv *kv, const struct swap_layer *l, int item,
+                                  int n_tail, int part, int head, int token)
 {
-    return token < n_tail ? swap_tail_row(kv, l, part, head, token)
-                          : swap_chunk_row(kv, part, head, kv->swap_items[item].chunk_first + token - n_tail);
+    return token < n_tail
+               ? swap_tail_row(kv, l, part, head, token)
+               : swap_chunk_row(kv, part, head, kv->swap_items[item].chunk_first + token - n_tail);
 }
 
 /* Gather pending tokens [first, first + group) into a group's bytes. */
-static void fill_group(const struct kv *kv, const struct swap_layer *l, int item, int n_tail, int first,
-                       unsigned char *group)
+static void fill_group(const struct kv *kv, const struct swap_layer *l, int item, int n_tail,
+                       int first, unsigned char *group)
 {
     size_t bytes = row_bytes(kv);
     for (int part = 0; part < 2; part++)
@@ -156,7 +161,8 @@ static void fill_group(const struct kv *kv, const struct swap_layer *l, int item
 }
 
 /* What is not in a group becomes the tail; rows move to lower places only, so order matters. */
-static void keep_tail(const struct kv *kv, struct swap_layer *l, int item, int n_tail, int first, int n)
+static void keep_tail(const struct kv *kv, struct swap_layer *l, int item, int n_tail, int first,
+                      int n)
 {
     size_t bytes = row_bytes(kv);
     for (int part = 0; part < 2; part++)
@@ -218,8 +224,8 @@ static ashlar_status fetch_group(struct kv *kv, struct swap_sequence *s, int lay
 }
 
 /* The tail that a layer of `length` tokens has: tokens from group `keep` on. */
-static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int layer, int length, int keep,
-                                   ashlar_error *err)
+static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int layer, int length,
+                                   int keep, ashlar_error *err)
 {
     struct swap_layer *l = &s->layers[layer];
     int group = kv->plan.shape.group_tokens, old = l->n_groups;
@@ -227,8 +233,8 @@ static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int l
     int moved = old * group < length ? length - old * group : 0; /* tail tokens that stay */
     for (int part = 0; part < 2; part++)
         for (int h = 0; h < kv->config.n_head_kv; h++)
-            memmove(swap_tail_row(kv, l, part, h, (old - keep) * group), swap_tail_row(kv, l, part, h, 0),
-                    (size_t)moved * bytes);
+            memmove(swap_tail_row(kv, l, part, h, (old - keep) * group),
+                    swap_tail_row(kv, l, part, h, 0), (size_t)moved * bytes);
     for (int g = keep; g < old && g * group < length; g++) {
         unsigned char *data;
         ashlar_status status = fetch_group(kv, s, layer, g, &data, err);
@@ -236,8 +242,8 @@ static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int l
             return status;
         for (int part = 0; part < 2; part++)
             for (int h = 0; h < kv->config.n_head_kv; h++)
-                memcpy(swap_tail_row(kv, l, part, h, (g - keep) * group), group_row(kv, data, part, h, 0),
-                       (size_t)group * bytes);
+                memcpy(swap_tail_row(kv, l, part, h, (g - keep) * group),
+                       group_row(kv, data, part, h, 0), (size_t)group * bytes);
     }
     reuse_truncate(&l->reuse, keep);
     l->n_groups = keep;

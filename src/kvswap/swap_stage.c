@@ -1,6 +1,6 @@
 /*
- * swap_stage.c: write-behind through two buffers: one is filled while the other is on its way. A failed
- * write breaks the sequence that owns it, nobody else.
+ * swap_stage.c: write-behind through two buffers: one is filled while the other is on its way. A
+ * failed write breaks the sequence that owns it, nobody else.
  */
 #include "kvswap/swap.h"
 
@@ -51,8 +51,8 @@ void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, 
     struct stage *stage = &kv->stages[kv->stage];
     struct swap_sequence *s = &kv->sequences[sequence];
     ashlar_error error;
-    if (store_write(&s->store, layer, group, n, data, &stage->requests[stage->n_requests], &error) !=
-        ASHLAR_OK) {
+    if (store_write(&s->store, layer, group, n, data, &stage->requests[stage->n_requests],
+                    &error) != ASHLAR_OK) {
         swap_break(kv, sequence, &error);
         return;
     }
