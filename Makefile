@@ -22,6 +22,15 @@ ALL_CFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-point
 ALL_LDFLAGS += -fsanitize=$(SAN)
 endif
 
+# ashcc alone needs these: libclang reads C, LLVM assembles, Unicorn runs, SQLite keeps, curl asks.
+LLVM_CONFIG := $(firstword $(foreach v,14 15 16 17 18,$(shell command -v llvm-config-$v)))
+ifneq ($(LLVM_CONFIG),)
+LLVM_LIBDIR := $(shell $(LLVM_CONFIG) --libdir)
+LEGO_LIBS   := -L$(LLVM_LIBDIR) -lclang $(shell $(LLVM_CONFIG) --libs) -Wl,-rpath,$(LLVM_LIBDIR) \
+               -lunicorn -lsqlite3 -lcurl -ljansson
+$(O)/src/lego/%.o: ALL_CFLAGS += -isystem $(shell $(LLVM_CONFIG) --includedir)
+endif
+
 # Instruction sets are chosen at run time; only these files may use their intrinsics.
 # (avx2%o: a pattern's % stands for at least one character, here the dot of avx2.o.)
 ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
@@ -51,7 +60,7 @@ TESTS    := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/*/test_*.c
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(O)/ashlar $(O)/libashlar.a $(O)/libashlar.so tools  ## build everything (default)
+all: $(O)/ashlar $(O)/ashcc $(O)/libashlar.a $(O)/libashlar.so tools  ## build everything (default)
 tools: $(TOOLS)
 examples: $(EXAMPLES)                 ## build the example programs
 
@@ -70,7 +79,7 @@ $(O)/$(1).a: $(call objects,$(1))
 	@rm -f $$@
 	ar rcs $$@ $$^
 endef
-$(foreach m,$(MODULES) cli,$(eval $(call archive_rule,$(m))))
+$(foreach m,$(MODULES) cli lego ashcc,$(eval $(call archive_rule,$(m))))
 
 $(O)/libashlar.a: $(LIB_OBJECTS)
 	@rm -f $@
@@ -81,6 +90,14 @@ $(O)/libashlar.so: $(LIB_OBJECTS) tools/libashlar.map
 
 $(O)/ashlar: $(O)/cli.a $(O)/libashlar.a
 	$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(O)/cli.a -Wl,--no-whole-archive $(O)/libashlar.a -ljansson $(LIBS)
+
+# The compiler: of the runtime it sees the public header only.
+$(O)/ashcc: $(O)/ashcc.a $(O)/lego.a $(O)/libashlar.a
+	$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(O)/ashcc.a -Wl,--no-whole-archive $(O)/lego.a $(O)/libashlar.a $(LEGO_LIBS) $(LIBS)
+
+$(O)/tools/teacher: $(O)/tools/teacher.o $(O)/lego.a $(O)/libashlar.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/lego.a $(O)/libashlar.a $(LEGO_LIBS) $(LIBS)
 
 $(O)/tools/%: $(O)/tools/%.o $(O)/cli.a $(O)/libashlar.a
 	@mkdir -p $(@D)
@@ -102,6 +119,8 @@ $(eval $(call test_rule,kernels,kernels model base))
 $(eval $(call test_rule,kvswap,kvswap kernels model base))
 $(eval $(call test_rule,engine,engine kvswap kernels model base))
 $(eval $(call test_rule,cli,cli engine kvswap kernels model base))
+$(eval $(call test_rule,lego,lego engine kvswap kernels model base))
+$(O)/tests/lego/%: LIBS += $(LEGO_LIBS)
 
 # Programs named test_torture* fail each allocation in turn (tests/torture.h).
 TORTURE_TESTS := $(foreach t,$(TESTS),$(if $(findstring /test_torture,$t),$t))

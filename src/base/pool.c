@@ -13,6 +13,7 @@
  *   step     fn, context, n_chunks of the step.
  *   pending  32 bits: 2 * (chunks not yet finished) + (1 when the caller sleeps on it).
  *   asleep, wake   asleep is 1 when a worker may sleep; wake is what it sleeps on.
+ *   job      what pool_post left: none, posted, taken, awaited (taken, and the caller sleeps on it).
  *
  * The caller waits for chunks, never for workers: pool_run returns when pending is 0, although a
  * worker may still be on its way in from the last step or an earlier one. So:
@@ -42,7 +43,13 @@
  *    publication, so did its asleep = 1, and the caller (which reads asleep afterwards) sees it and
  *    changes wake. If the caller's asleep = 0 wipes out a worker's 1, that worker read wake before
  *    the change and does not stay asleep. The caller pays for a system call only when a worker went
- *    to sleep since the last one, not for a worker that is awake but has no core.
+ *    to sleep since the last one, not for a worker that is awake but has no core. A posted job is
+ *    published and looked for in the same way.
+ *
+ * 5. A job runs once: who swaps posted for taken runs it, a worker or the caller in pool_join. Its
+ *    function and context are written before posted is (release) and read after the swap (acquire);
+ *    they are written again only after the caller has read none (acquire), which is stored
+ *    (release) when the job is done.
  *
  * Spinning is pointless, and harmful, when there are more threads than cores: then waits sleep at
  * once. Otherwise they spin for SPIN_NS, longer than the pauses inside a token and far shorter than
@@ -79,6 +86,8 @@
 #define SPIN_NS 20000
 #endif
 
+enum { JOB_NONE, JOB_POSTED, JOB_TAKEN, JOB_AWAITED };
+
 struct worker {
     struct pool *pool;
     pthread_t thread;
@@ -94,6 +103,10 @@ struct pool {
     alignas(LINE_BYTES) _Atomic(pool_fn) fn;
     _Atomic(void *) context;
     atomic_int n_chunks;
+
+    alignas(LINE_BYTES) _Atomic uint32_t job;
+    void (*job_fn)(void *context);
+    void *job_context;
 
     alignas(LINE_BYTES) atomic_bool stop;
     bool spin, running;
@@ -189,9 +202,26 @@ static void wait_finished(struct pool *pool)
     }
 }
 
+/* Run the posted job if nobody else has taken it. */
+static void take_job(struct pool *pool)
+{
+    uint32_t posted = JOB_POSTED;
+    if (atomic_load_explicit(&pool->job, memory_order_relaxed) != JOB_POSTED)
+        return;
+    POOL_GAP();
+    if (!atomic_compare_exchange_strong_explicit(&pool->job, &posted, JOB_TAKEN,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return;
+    pool->job_fn(pool->job_context);
+    POOL_GAP();
+    if (atomic_exchange_explicit(&pool->job, JOB_NONE, memory_order_release) == JOB_AWAITED)
+        futex_wake(&pool->job, 1);
+}
+
 static bool work_or_stop(struct pool *pool)
 {
-    return unclaimed(atomic_load(&pool->claim)) || atomic_load(&pool->stop);
+    return unclaimed(atomic_load(&pool->claim)) || atomic_load(&pool->job) == JOB_POSTED ||
+           atomic_load(&pool->stop);
 }
 
 /* A worker's wait for the next step; true when there may be work, false when the pool ends. */
@@ -201,7 +231,8 @@ static bool wait_step(struct pool *pool)
         uint64_t end = now_ns() + SPIN_NS;
         do {
             for (int i = 0; i < 16; i++) {
-                if (unclaimed(atomic_load_explicit(&pool->claim, memory_order_relaxed)))
+                if (unclaimed(atomic_load_explicit(&pool->claim, memory_order_relaxed)) ||
+                    atomic_load_explicit(&pool->job, memory_order_relaxed) == JOB_POSTED)
                     return true;
                 relax();
             }
@@ -222,9 +253,23 @@ static bool wait_step(struct pool *pool)
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
-    while (wait_step(worker->pool))
+    while (wait_step(worker->pool)) {
+        take_job(worker->pool);
         work(worker->pool, worker->index);
+    }
     return NULL;
+}
+
+/* After something was published: wake the workers if one may sleep. */
+static void wake_workers(struct pool *pool)
+{
+    if (!atomic_load(&pool->asleep))
+        return;
+    POOL_GAP();
+    atomic_store(&pool->asleep, 0);
+    POOL_GAP();
+    atomic_fetch_add(&pool->wake, 1);
+    futex_wake(&pool->wake, pool->n_threads);
 }
 
 static void run_here(int n_chunks, pool_fn fn, void *context)
@@ -253,17 +298,46 @@ void pool_run(struct pool *pool, int n_chunks, pool_fn fn, void *context)
         atomic_store_explicit(&pool->pending, 2 * (uint32_t)n_chunks, memory_order_relaxed);
         uint64_t epoch = atomic_load_explicit(&pool->claim, memory_order_relaxed) >> UNCLAIMED_BITS;
         atomic_store(&pool->claim, (epoch + 1) << UNCLAIMED_BITS | (uint64_t)n_chunks);
-        if (atomic_load(&pool->asleep)) {
-            POOL_GAP();
-            atomic_store(&pool->asleep, 0);
-            POOL_GAP();
-            atomic_fetch_add(&pool->wake, 1);
-            futex_wake(&pool->wake, pool->n_threads);
-        }
+        wake_workers(pool);
         work(pool, 0);
         wait_finished(pool);
     }
     pool->running = false;
+}
+
+void pool_post(struct pool *pool, void (*fn)(void *context), void *context)
+{
+    assert(atomic_load(&pool->job) == JOB_NONE && !pool->running);
+    if (pool->n_threads == 1) {
+        fn(context);
+        return;
+    }
+    pool->job_fn = fn;
+    pool->job_context = context;
+    atomic_store(&pool->job, JOB_POSTED);
+    wake_workers(pool);
+}
+
+void pool_join(struct pool *pool)
+{
+    take_job(pool);
+    uint64_t end = pool->spin ? now_ns() + SPIN_NS : 0;
+    uint32_t taken = atomic_load_explicit(&pool->job, memory_order_acquire);
+    while (taken == JOB_TAKEN && pool->spin && now_ns() < end) {
+        relax();
+        taken = atomic_load_explicit(&pool->job, memory_order_acquire);
+    }
+    while (taken != JOB_NONE) {
+        POOL_GAP();
+        if (atomic_compare_exchange_strong_explicit(&pool->job, &taken, JOB_AWAITED,
+                                                    memory_order_acquire, memory_order_acquire))
+            taken = JOB_AWAITED;
+        if (taken != JOB_NONE) {
+            POOL_GAP();
+            futex_wait(&pool->job, JOB_AWAITED);
+            taken = atomic_load_explicit(&pool->job, memory_order_acquire);
+        }
+    }
 }
 
 /* Start the workers with all signals blocked, so that handlers run on the program's own threads. */

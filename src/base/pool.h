@@ -30,4 +30,14 @@ void pool_run(struct pool *pool, int n_chunks, pool_fn fn, void *context);
 /** As pool_run, but on the caller alone: for a step so small that sharing it costs more than it saves. */
 void pool_run_alone(struct pool *pool, int n_chunks, pool_fn fn, void *context);
 
+/**
+ * Leave one job to whichever worker is free first; meanwhile the caller goes on, steps included, which
+ * the other threads share. With one thread it runs at once. fn must not use the pool. One job at a
+ * time: pool_join comes before the next pool_post, and before pool_free.
+ */
+void pool_post(struct pool *pool, void (*fn)(void *context), void *context);
+
+/** Return when the posted job is done (at once when there is none); runs it if no worker has begun. */
+void pool_join(struct pool *pool);
+
 #endif

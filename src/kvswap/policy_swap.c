@@ -260,10 +260,15 @@ static void swap_predict(struct kv *kv, int layer, const float *x, size_t x_stri
         submit_window(kv);
     if (!kv->metadata)
         return;
-    if (layer <= 1)
-        swap_select(kv, layer, x, x_stride);
-    if (layer >= 1 && layer + 1 < kv->config.n_layer)
-        swap_select(kv, layer + 1, x, x_stride);
+    if (layer <= 1) {
+        swap_predict_queries(kv, layer, x, x_stride);
+        swap_choice_start(kv, true);
+    }
+    if (layer >= 1 && layer + 1 < kv->config.n_layer) {
+        swap_predict_queries(kv, layer + 1, x, x_stride);
+        if (kv->n_stream > 0 || kv->checking)
+            swap_choice_start(kv, true); /* the windows' reads want kv->aio */
+    }
 }
 
 static void swap_append(struct kv *kv, int layer, int item, int token, const float *k,
@@ -408,6 +413,9 @@ static void swap_window(struct kv *kv, int layer, int window, struct kv_view *vi
         stream_window(kv, layer, views, err);
         return;
     }
+    swap_choice_join(kv);
+    if (kv->n_choosing > 0 && !swap_reads_finished(kv, layer))
+        swap_choice_start(kv, true); /* the disk is behind: give it more before waiting */
     double start = os_time_seconds();
     for (int i = 0; i < kv->n_items; i++) {
         ashlar_error error;
@@ -422,6 +430,7 @@ static void swap_window(struct kv *kv, int layer, int window, struct kv_view *vi
         show_resident(kv, i, layer, &views[i]);
     }
     kv->stats.wait_seconds += os_time_seconds() - start;
+    swap_choice_start(kv, false); /* of the next layer, beside this one's attention */
 }
 
 static void swap_meter(struct kv *kv, int layer, int item, const float *q, ashlar_error *err)
@@ -466,6 +475,7 @@ static void swap_end(struct kv *kv, int layer, ashlar_error *err)
 
 static void swap_commit(struct kv *kv, ashlar_error *err)
 {
+    swap_choice_join(kv);
     for (int i = 0; i < kv->n_items; i++) {
         for (int l = 0; l < kv->config.n_layer && !kv->swap_items[i].chunked; l++)
             absorb(kv, i, l, err);
@@ -492,6 +502,7 @@ static void drain_reads(struct kv *kv)
 static void swap_abort(struct kv *kv)
 {
     ashlar_error error;
+    swap_choice_join(kv);
     drain_reads(kv);
     for (int i = 0; i < kv->n_items; i++)
         if (!swap_of(kv, i)->broken &&

@@ -134,12 +134,14 @@ struct kv {
 
     /* scratch */
     float *keys, *projected;  /* (index tokens, width), (index tokens, rank) */
-    int *rows, *select_items;  /* (max_items) */
+    int *rows, *select_items;  /* (max_items) of the items whose queries are below; select_items -1: broken */
+    int n_choosing, choosing_layer;
+    bool choosing;            /* swap_choice_start's job is not joined */
     float *queries;           /* (max_items, n_head, head_dim) */
     int8_t *query_rows;       /* (max_items, rank) */
     float *query_scales;      /* (max_items) */
     int *query_sums;          /* (max_items) */
-    float *scores;            /* (max_items, max_groups) */
+    float *scores;            /* (max_groups) of one item */
     int *order;               /* (max_groups) */
 
     /* recall meter, when options.check_every is set */
@@ -180,7 +182,16 @@ void swap_stage_submit(struct kv *kv);
 void swap_stage_drain(struct kv *kv);
 
 /* swap_predict.c: which groups a layer will need. */
-void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride);
+/** Project the layer's queries from x (rows of the pass). */
+void swap_predict_queries(struct kv *kv, int layer, const float *x, size_t x_stride);
+/**
+ * Choose groups by the queries projected last and submit their reads: here, or as a job for a thread of
+ * the pool that is free. Until swap_choice_join, kv->aio and the selections of that layer are the job's.
+ */
+void swap_choice_start(struct kv *kv, bool here);
+void swap_choice_join(struct kv *kv);
+/** True when no read of a layer's selections is under way. */
+bool swap_reads_finished(struct kv *kv, int layer);
 /** Wait for an item's reads of a layer and check them. */
 ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_error *err);
 /** Wait for all reads of an item whose sequence is broken: nobody will look at them. */

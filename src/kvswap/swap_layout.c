@@ -104,7 +104,7 @@ static void place_scratch(struct kv *kv, struct cursor *c)
     kv->query_rows = take(c, items, (size_t)p->rank, 64);
     kv->query_scales = take(c, items, sizeof(float), 64);
     kv->query_sums = take(c, items, sizeof(int), 64);
-    kv->scores = take(c, items * groups, sizeof(float), 64);
+    kv->scores = take(c, groups, sizeof(float), 64);
 }
 
 static void place_meter(struct kv *kv, struct cursor *c)

@@ -7,6 +7,11 @@
  * projected by the adapter's rows of that head and averaged over heads: one vector of `rank`
  * values. A token's score is its dot product with the token's low-rank row; a group's, the largest
  * of its tokens'. Group 0 holds the attention sinks and is always taken.
+ *
+ * The projection by the query weights is a step of the whole pool. All that follows is one job for
+ * one thread, beside the layer's attention and feed-forward on the others: those steps are cut
+ * small, so that nobody waits for it. It submits reads, so the pass's own thread does not touch
+ * kv->aio before swap_choice_join.
  */
 #include <math.h>
 #include <string.h>
@@ -15,10 +20,7 @@
 #include "kvswap/select.h"
 #include "kvswap/swap.h"
 
-enum {
-    SCORE_GROUPS = 256, /* groups of one chunk of scoring */
-    READ_GROUPS = 64    /* neighbours of one read */
-};
+enum { READ_GROUPS = 64 }; /* neighbours of one read */
 
 /* Mean over the query heads that share a KV head: (n_head_kv, head_dim), in place at the front of
  * q. */
@@ -52,35 +54,26 @@ static void quantise_query(struct kv *kv, int index, const float *projected)
         most / 127.0f / (float)kv->config.n_head_kv / sqrtf((float)kv->config.head_dim);
 }
 
-struct scoring {
-    struct kv *kv;
-    int layer;
-    int chunks_per_item;
-    const int *items; /* of the pass, by index */
-};
-
-static void score_chunk(void *context, int chunk, int n_chunks, int thread)
+/* A group's score is the best of its tokens'. */
+static void score_groups(const struct kv *kv, int index, const struct swap_layer *l, float *scores)
 {
-    (void)n_chunks, (void)thread;
-    const struct scoring *s = context;
-    struct kv *kv = s->kv;
-    int index = chunk / s->chunks_per_item, rank = kv->plan.rank;
-    int per_group = kv->plan.shape.group_tokens;
-    const struct swap_layer *l = &swap_of(kv, s->items[index])->layers[s->layer];
-    int group = chunk % s->chunks_per_item * SCORE_GROUPS;
-    int end = group + SCORE_GROUPS < l->n_groups ? group + SCORE_GROUPS : l->n_groups;
-    float *scores = kv->scores + (size_t)index * (size_t)kv->plan.shape.max_groups;
-    float token_scores[ATTN_BLOCK];
-    for (; group < end; group++) {
+    enum { RUN = 256 }; /* tokens of one call of the kernel; whole groups */
+    int rank = kv->plan.rank, per_group = kv->plan.shape.group_tokens;
+    float token_scores[RUN];
+    for (int group = 0, n; group < l->n_groups; group += n) {
+        n = RUN / per_group < l->n_groups - group ? RUN / per_group : l->n_groups - group;
         size_t token = (size_t)group * (size_t)per_group;
-        kv->config.kernels->score(per_group, rank, l->rows.rows + token * (size_t)rank,
+        kv->config.kernels->score(n * per_group, rank, l->rows.rows + token * (size_t)rank,
                                   l->rows.scales + token,
                                   kv->query_rows + (size_t)index * (size_t)rank,
                                   kv->query_sums[index], kv->query_scales[index], token_scores);
-        float best = token_scores[0];
-        for (int t = 1; t < per_group; t++)
-            best = fmaxf(best, token_scores[t]);
-        scores[group] = best;
+        for (int g = 0; g < n; g++) {
+            const float *s = token_scores + g * per_group;
+            float best = s[0];
+            for (int t = 1; t < per_group; t++)
+                best = s[t] > best ? s[t] : best;
+            scores[group + g] = best;
+        }
     }
 }
 
@@ -133,43 +126,88 @@ static void choose(struct kv *kv, struct selection *sel, int item, int layer, co
     take_slots(kv, sel, l);
 }
 
-void swap_select(struct kv *kv, int layer, const float *x, size_t x_stride)
+/* Project the queries of the items that select; what follows is choose_all's. */
+void swap_predict_queries(struct kv *kv, int layer, const float *x, size_t x_stride)
 {
     double start = os_time_seconds();
-    int *items = kv->select_items, n = 0;
-    struct selection *selections = kv->selections[layer & 1];
+    swap_choice_join(kv);
+    kv->n_choosing = 0;
     for (int i = 0; i < kv->n_items; i++) {
         if (kv->items[i].status != ASHLAR_OK || kv->swap_items[i].mode != SWAP_SELECT)
             continue;
-        kv->rows[n] = kv->items[i].first_row;
-        items[n++] = i;
+        kv->rows[kv->n_choosing] = kv->items[i].first_row;
+        kv->select_items[kv->n_choosing++] = i;
     }
-    if (n == 0)
-        return;
+    kv->choosing_layer = layer;
+    if (kv->n_choosing > 0)
+        kv->config.project(kv->config.project_user, layer, x, x_stride, kv->rows, kv->n_choosing,
+                           kv->queries);
+    kv->stats.predict_seconds += os_time_seconds() - start;
+}
+
+/* Score, choose and submit for all items whose queries were projected: one job, on any thread. */
+static void choose_all(void *context)
+{
+    struct kv *kv = context;
+    int layer = kv->choosing_layer, n_reads = 0;
     size_t q_width = (size_t)kv->config.n_head * (size_t)kv->config.head_dim;
-    kv->config.project(kv->config.project_user, layer, x, x_stride, kv->rows, n, kv->queries);
-    int most_groups = 0;
-    for (int i = 0; i < n; i++) {
+    struct aio_request *reads = kv->reads[layer & 1];
+    for (int i = 0; i < kv->n_choosing; i++) {
+        int item = kv->select_items[i];
         float *q = kv->queries + (size_t)i * q_width;
+        if (item < 0)
+            continue;
         average_heads(kv, q);
         adapters_project(&kv->adapters, layer, 1, q, kv->projected);
         quantise_query(kv, i, kv->projected);
-        int groups = swap_of(kv, items[i])->layers[layer].n_groups;
-        most_groups = groups > most_groups ? groups : most_groups;
+        score_groups(kv, i, &swap_of(kv, item)->layers[layer], kv->scores);
+        struct selection *sel = &kv->selections[layer & 1][item];
+        choose(kv, sel, item, layer, kv->scores);
+        n_reads += plan_reads(sel, &swap_of(kv, item)->store, layer, reads + n_reads);
     }
-    struct scoring scoring = {kv, layer, (most_groups + SCORE_GROUPS - 1) / SCORE_GROUPS, items};
-    pool_run(kv->config.pool, n * scoring.chunks_per_item, score_chunk, &scoring);
-    struct aio_request *reads = kv->reads[layer & 1];
-    int n_reads = 0;
-    for (int i = 0; i < n; i++) {
-        struct selection *sel = &selections[items[i]];
-        choose(kv, sel, items[i], layer,
-               kv->scores + (size_t)i * (size_t)kv->plan.shape.max_groups);
-        n_reads += plan_reads(sel, &swap_of(kv, items[i])->store, layer, reads + n_reads);
-    }
-    aio_submit(kv->aio, reads, n_reads); /* one submission for the whole batch */
+    if (n_reads > 0)
+        aio_submit(kv->aio, reads, n_reads); /* one submission for the whole batch */
     kv->stats.reads += (uint64_t)n_reads;
+}
+
+void swap_choice_start(struct kv *kv, bool here)
+{
+    if (kv->n_choosing == 0 || kv->choosing)
+        return;
+    double start = os_time_seconds();
+    for (int i = 0; i < kv->n_choosing; i++)
+        if (kv->items[kv->select_items[i]].status != ASHLAR_OK)
+            kv->select_items[i] = -1; /* broken since */
+    if (here) {
+        choose_all(kv);
+        kv->n_choosing = 0;
+    } else {
+        kv->choosing = true;
+        pool_post(kv->config.pool, choose_all, kv);
+    }
     kv->stats.predict_seconds += os_time_seconds() - start;
+}
+
+void swap_choice_join(struct kv *kv)
+{
+    if (!kv->choosing)
+        return;
+    pool_join(kv->config.pool);
+    kv->choosing = false;
+    kv->n_choosing = 0;
+}
+
+bool swap_reads_finished(struct kv *kv, int layer)
+{
+    for (int i = 0; i < kv->n_items; i++) {
+        const struct selection *sel = &kv->selections[layer & 1][i];
+        if (kv->items[i].status != ASHLAR_OK || kv->swap_items[i].mode != SWAP_SELECT)
+            continue;
+        for (int r = 0; r < sel->n_reads; r++)
+            if (!aio_finished(kv->aio, &sel->reads[r]))
+                return false;
+    }
+    return true;
 }
 
 /* Check the n groups that one finished read brought; what is not right is not resident. */
@@ -197,6 +235,7 @@ ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_err
     size_t group_bytes = store_group_bytes(&kv->plan.shape);
     ashlar_status status = ASHLAR_OK;
     const int *groups = sel->missing;
+    swap_choice_join(kv);
     for (int i = 0; i < sel->n_reads; i++) {
         struct aio_request *read = &sel->reads[i];
         int n = (int)(read->bytes / group_bytes);
@@ -212,6 +251,7 @@ ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_err
 
 void swap_selection_drain(struct kv *kv, int item)
 {
+    swap_choice_join(kv);
     for (int parity = 0; parity < 2; parity++) {
         struct selection *sel = &kv->selections[parity][item];
         for (int i = 0; i < sel->n_reads; i++)

@@ -26,6 +26,7 @@ void swap_stage_submit(struct kv *kv)
     struct stage *stage = &kv->stages[kv->stage];
     if (stage->n_requests == 0)
         return;
+    swap_choice_join(kv);
     stage->submitted = true;
     aio_submit(kv->aio, stage->requests, stage->n_requests);
     kv->stage ^= 1;
@@ -34,6 +35,7 @@ void swap_stage_submit(struct kv *kv)
 
 void swap_stage_drain(struct kv *kv)
 {
+    swap_choice_join(kv);
     swap_stage_submit(kv);
     finish(kv, &kv->stages[kv->stage ^ 1]);
 }

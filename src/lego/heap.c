@@ -1,0 +1,114 @@
+/*
+ * heap.c: chunks in a list, newest first; a piece that does not fit opens a chunk at least its size.
+ */
+#include "lego/heap.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_BYTES = 64 << 10, ALIGN = alignof(max_align_t) };
+
+struct heap_chunk {
+    struct heap_chunk *next;
+    size_t size;
+    alignas(max_align_t) unsigned char bytes[];
+};
+
+void heap_init(struct heap *h)
+{
+    *h = (struct heap){0};
+}
+
+void heap_fini(struct heap *h)
+{
+    while (h->chunks) {
+        struct heap_chunk *next = h->chunks->next;
+        free(h->chunks);
+        h->chunks = next;
+    }
+}
+
+static _Noreturn void leave(struct heap *h)
+{
+    if (!h->bail)
+        abort(); /* a pass without an entry: our own bug */
+    longjmp(*h->bail, 1);
+}
+
+static void open_chunk(struct heap *h, size_t least)
+{
+    size_t size = least > CHUNK_BYTES ? least : CHUNK_BYTES;
+    struct heap_chunk *chunk = calloc(1, sizeof *chunk + size);
+    if (!chunk) {
+        error_memory(h->error, size, "the compilation");
+        leave(h);
+    }
+    chunk->size = size;
+    chunk->next = h->chunks;
+    h->chunks = chunk;
+    h->used = 0;
+}
+
+void *heap_take(struct heap *h, size_t bytes)
+{
+    if (bytes > (size_t)1 << 40) {
+        error_memory(h->error, bytes, "the compilation");
+        leave(h);
+    }
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    if (!h->chunks || h->chunks->size - h->used < bytes)
+        open_chunk(h, bytes);
+    void *piece = h->chunks->bytes + h->used;
+    h->used += bytes;
+    return piece;
+}
+
+char *heap_copy(struct heap *h, const char *text, size_t length)
+{
+    char *copy = heap_take(h, length + 1);
+    memcpy(copy, text, length);
+    return copy;
+}
+
+char *heap_printf(struct heap *h, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = heap_take(h, (size_t)n + 1);
+    va_start(args, format);
+    vsnprintf(text, (size_t)n + 1, format, args);
+    va_end(args);
+    return text;
+}
+
+void heap_grow(struct heap *h, void *items, int n, size_t item_bytes)
+{
+    bool full = n == 0 || (n >= 8 && (n & (n - 1)) == 0);
+    if (!full)
+        return;
+    size_t capacity = n == 0 ? 8 : (size_t)n * 2;
+    void *old, *new = heap_take(h, capacity * item_bytes);
+    memcpy(&old, items, sizeof old);
+    if (n)
+        memcpy(new, old, (size_t)n * item_bytes);
+    memcpy(items, &new, sizeof new);
+}
+
+void heap_fail(struct heap *h, struct location at, const char *format, ...)
+{
+    char message[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (at.file)
+        error_set(h->error, ASHLAR_BAD_INPUT, "%s:%d:%d: %s", at.file, at.line, at.column, message);
+    else
+        error_set(h->error, ASHLAR_BAD_INPUT, "%s", message);
+    leave(h);
+}
