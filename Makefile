@@ -23,13 +23,12 @@ ALL_LDFLAGS += -fsanitize=$(SAN)
 endif
 
 # ashcc alone needs these: libclang reads C, LLVM assembles, Unicorn runs, SQLite keeps, curl asks.
-LLVM_CONFIG := $(firstword $(foreach v,14 15 16 17 18,$(shell command -v llvm-config-$v)))
-ifneq ($(LLVM_CONFIG),)
+LLVM_CONFIG ?= llvm-config
 LLVM_LIBDIR := $(shell $(LLVM_CONFIG) --libdir)
 LEGO_LIBS   := -L$(LLVM_LIBDIR) -lclang $(shell $(LLVM_CONFIG) --libs) -Wl,-rpath,$(LLVM_LIBDIR) \
                -lunicorn -lsqlite3 -lcurl -ljansson
-$(O)/src/lego/%.o: ALL_CFLAGS += -isystem $(shell $(LLVM_CONFIG) --includedir)
-endif
+LLVM_CFLAGS := -isystem $(shell $(LLVM_CONFIG) --includedir)
+$(O)/src/lego/%.o: ALL_CFLAGS += $(LLVM_CFLAGS)
 
 # Instruction sets are chosen at run time; only these files may use their intrinsics.
 # (avx2%o: a pattern's % stands for at least one character, here the dot of avx2.o.)

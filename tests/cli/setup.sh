@@ -116,9 +116,10 @@ title="another system is told what to install by hand"
 machine
 rm "$fakes/apt-get"
 setup 1 tests
-said 'no apt-get; please install by hand: cc pkg-config libpcre2-8 jansson libxxhash .*cmocka'
+said 'no apt-get; please install by hand: cc pkg-config llvm-config libpcre2-8 jansson libxxhash .*cmocka'
 fake cc ''
 fake pkg-config 'exit 0'
+fake llvm-config ""
 setup 0 tests
 
 exit $failed
