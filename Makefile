@@ -94,9 +94,10 @@ $(O)/ashlar: $(O)/cli.a $(O)/libashlar.a
 $(O)/ashcc: $(O)/ashcc.a $(O)/lego.a $(O)/libashlar.a
 	$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(O)/ashcc.a -Wl,--no-whole-archive $(O)/lego.a $(O)/libashlar.a $(LEGO_LIBS) $(LIBS)
 
-$(O)/tools/teacher: $(O)/tools/teacher.o $(O)/lego.a $(O)/libashlar.a
+TEACHER_OBJECTS := $(patsubst %.c,$(O)/%.o,tools/teacher.c $(sort $(wildcard tools/teach/*.c)))
+$(O)/tools/teacher: $(TEACHER_OBJECTS) $(O)/lego.a $(O)/libashlar.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/lego.a $(O)/libashlar.a $(LEGO_LIBS) $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(TEACHER_OBJECTS) $(O)/lego.a $(O)/libashlar.a $(LEGO_LIBS) $(LIBS)
 
 $(O)/tools/%: $(O)/tools/%.o $(O)/cli.a $(O)/libashlar.a
 	@mkdir -p $(@D)

@@ -16,12 +16,14 @@ import json
 import math
 import os
 import random
-import struct
 import subprocess
 import time
 
 import numpy as np
 import torch
+
+from gguf import GGUF, byte_letters, interleave
+from muon import Optimizer
 
 DIM, LAYERS, HEADS, KV_HEADS, HEAD_DIM, FF = 128, 4, 4, 2, 64, 352
 EPS = 1e-5
@@ -344,43 +346,6 @@ def asked_rows(labels):
 
 # ---- training ----
 
-class Optimizer:
-    """Muon on the matrices, Adam on embeddings and gains."""
-
-    def __init__(self, weights):
-        self.weights = weights
-        self.state = {n: [torch.zeros_like(w), torch.zeros_like(w)] for n, w in weights.items()}
-        self.steps = 0
-
-    @staticmethod
-    def orthogonal(g):
-        g = g / (g.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-        for _ in range(5):
-            a = g @ g.transpose(1, 2)
-            g = 3.4445 * g + (-4.7750 * a + 2.0315 * (a @ a)) @ g
-        return g
-
-    @torch.no_grad()
-    def step(self, muon_rate, adam_rate):
-        self.steps += 1
-        norms = [w.grad.norm() for w in self.weights.values()]
-        clip = min(1.0, 1.0 / (float(torch.stack(norms).norm()) + 1e-6))
-        for name, w in self.weights.items():
-            first, second = self.state[name]
-            g = w.grad * clip
-            if w.dim() == 3:
-                first.mul_(0.95).add_(g)
-                w.add_(self.orthogonal(g + 0.95 * first), alpha=-muon_rate)
-                w.mul_(1 - 0.02 * muon_rate)
-            else:
-                first.mul_(0.9).add_(g, alpha=0.1)
-                second.mul_(0.98).addcmul_(g, g, value=0.02)
-                up = first / (1 - 0.9 ** self.steps)
-                down = (second / (1 - 0.98 ** self.steps)).sqrt_().add_(1e-8)
-                w.addcdiv_(up, down, value=-adam_rate)
-            w.grad = None
-
-
 def question_count(length):
     """A short record holds few facts; beyond 40 questions a record teaches little more."""
     return max(2, min(40, length // 48))
@@ -543,71 +508,6 @@ def train(args):
 
 # ---- GGUF ----
 
-def byte_letters():
-    """The letters that byte-level BPE writes for bytes (as GPT-2 chose them)."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters, extra = {b: chr(b) for b in plain}, 256
-    for b in range(256):
-        if b not in letters:
-            letters[b] = chr(extra)
-            extra += 1
-    return letters
-
-
-class GGUF:
-    """Collects metadata and tensors, then writes them; see the format's specification."""
-    U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
-    ALIGN = 32
-
-    def __init__(self):
-        self.pairs, self.tensors = [], []
-
-    @staticmethod
-    def text(s):
-        raw = s.encode()
-        return struct.pack("<Q", len(raw)) + raw
-
-    def scalar(self, kind, value):
-        if kind == self.STRING:
-            return self.text(value)
-        return struct.pack({self.U32: "<I", self.I32: "<i", self.F32: "<f", self.BOOL: "<?"}[kind],
-                           value)
-
-    def add(self, key, kind, value):
-        self.pairs.append(self.text(key) + struct.pack("<I", kind) + self.scalar(kind, value))
-
-    def add_array(self, key, kind, values):
-        head = self.text(key) + struct.pack("<IIQ", self.ARRAY, kind, len(values))
-        self.pairs.append(head + b"".join(self.scalar(kind, v) for v in values))
-
-    def add_tensor(self, name, array):
-        """Matrices as F16, vectors as F32; shape (rows, columns) as numpy has it."""
-        self.tensors.append((name, array.astype(np.float16 if array.ndim == 2 else np.float32)))
-
-    def write(self, path):
-        head = b"GGUF" + struct.pack("<IQQ", 3, len(self.tensors), len(self.pairs))
-        head += b"".join(self.pairs)
-        offset, data = 0, []
-        for name, array in self.tensors:
-            kind = 1 if array.dtype == np.float16 else 0
-            head += self.text(name) + struct.pack("<I", array.ndim)
-            head += b"".join(struct.pack("<Q", n) for n in reversed(array.shape))
-            head += struct.pack("<IQ", kind, offset)
-            raw = array.tobytes()
-            raw += bytes(-len(raw) % self.ALIGN)
-            data.append(raw)
-            offset += len(raw)
-        with open(path + ".new", "wb") as f:
-            f.write(head + bytes(-len(head) % self.ALIGN) + b"".join(data))
-        os.replace(path + ".new", path)
-
-
-def interleave(w, heads):
-    """Rows of each head from halves to pairs: GGUF's llama turns neighbours together."""
-    w = w.reshape(heads, 2, HEAD_DIM // 2, -1)
-    return w.transpose(0, 2, 1, 3).reshape(heads * HEAD_DIM, -1)
-
-
 def add_metadata(g, vocabulary, context):
     add = g.add
     add("general.architecture", g.STRING, "llama")
@@ -649,8 +549,8 @@ def export(args):
     for n in range(LAYERS):
         blk = f"blk.{n}."
         g.add_tensor(blk + "attn_norm.weight", gains[n])
-        g.add_tensor(blk + "attn_q.weight", interleave(wide[n].T, HEADS))
-        g.add_tensor(blk + "attn_k.weight", interleave(square[n].T, KV_HEADS))
+        g.add_tensor(blk + "attn_q.weight", interleave(wide[n].T, HEADS, HEAD_DIM))
+        g.add_tensor(blk + "attn_k.weight", interleave(square[n].T, KV_HEADS, HEAD_DIM))
         g.add_tensor(blk + "attn_v.weight", square[LAYERS + n].T)
         g.add_tensor(blk + "attn_output.weight", wide[LAYERS + n])
         g.add_tensor(blk + "ffn_norm.weight", gains[LAYERS + n])

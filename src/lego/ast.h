@@ -50,6 +50,7 @@ struct type {
     int n;
     bool variadic;         /* FUNCTION */
     bool no_prototype;     /* FUNCTION declared with () */
+    struct type *plain;    /* the same type without volatile; itself when it has none. Records compare by it */
 };
 
 enum storage { STORAGE_AUTO, STORAGE_PARAMETER, STORAGE_STATIC, STORAGE_EXTERN };
@@ -66,6 +67,7 @@ struct init {
 struct initializer {
     struct init *items;
     int n;
+    int64_t extent;       /* bytes of the object: its type's, more where a flexible array member is filled */
 };
 
 /** A variable or a function. One per entity: redeclarations are merged. */
@@ -78,6 +80,7 @@ struct decl {
     bool is_local;         /* declared in a function (also static locals) */
     bool is_internal;      /* internal linkage: static */
     bool is_tentative, is_defined, is_weak, is_inline, is_noreturn, is_used;
+    bool is_const;         /* an object, or every element of an array, declared const */
     bool is_thread_local;
     const char *section;   /* NULL: by kind */
     int64_t align;         /* at least; 0: the type's */

@@ -35,7 +35,7 @@ struct block_operand {
     enum operand_kind kind;
     enum ir_type type;
     int64_t size, align;
-    char name[12];            /* "v1", "g1", "k1", "f1", "c1" */
+    char name[16];            /* "v1", "g1", "k1", "f1", "c1" */
     struct ir_object *object; /* NULL: a literal */
     int64_t value;            /* literal */
     bool is_read, is_written; /* directly, not through pointers */
@@ -90,6 +90,12 @@ bool block_split(struct heap *h, struct ir_function *f, struct piece *piece);
 /** Makes the normalised form of a run of instructions. */
 struct block *block_make(struct heap *h, struct ir_function *f, const struct ir_instr *code, int n,
                          enum granularity granularity);
+
+/**
+ * Whether a fragment that was checked for a is checked for b: same text and same literal values (a fragment may
+ * hold digits, or widths, that are right for some values only).
+ */
+bool block_equal(const struct block *a, const struct block *b);
 
 const char *granularity_name(enum granularity g); /* "operation", ... */
 

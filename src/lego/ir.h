@@ -1,19 +1,23 @@
 /*
- * ir.h: a function after lowering: a straight list of instructions over scalars in memory. The control
- * skeleton, calls and layout are explicit; what remains of C is assignments of expressions without side
- * effects. Contiguous runs of it become blocks (block.h).
+ * ir.h: a function after lowering: a straight list of instructions over scalars in memory. The
+ * control skeleton, calls and layout are explicit; what remains of C is assignments of expressions
+ * without side effects. Contiguous runs of it become blocks (block.h).
  *
- * Semantics are C's on the target's types: signed overflow is undefined, conversions are those of C11
- * 6.3, shifts have the promoted left type, comparisons give int. No strict aliasing: any object may be
- * read through a pointer of any type.
+ * Semantics are C's on the target's types: signed overflow is undefined, conversions are those of
+ * C11 6.3, shifts have the promoted left type, comparisons give int. No strict aliasing: any object
+ * may be read through a pointer of any type.
  *
- * Invariants:
- *  1. Operands have been converted: both sides of a binary operator have its type, except that a shift's
- *     count is int (IR_I32) or unsigned, and that PTR +- takes an I64.
+ * Invariants (ir_check):
+ *  1. Operands have been converted: both sides of a binary operator have its type, except that a
+ *     shift's count is int or unsigned (I32, U32), and that PTR +- takes an I64.
  *  2. Expressions have no side effects and no calls; && || ?: stay as trees only when that holds.
  *  3. Every object has one home in memory for the whole function.
- *  4. Integer arithmetic is done in I32, U32, I64 or U64 (C promotes); I8..U16 appear in reads, loads,
- *     conversions and stores only.
+ *  4. Integer arithmetic is done in I32, U32, I64 or U64 (C promotes); I8..U16 appear in reads,
+ *     loads, conversions and stores only (of a constant: an INT of that type).
+ *  5. An INT of type PTR is a null pointer or a fixed address. LOGICAL_AND, LOGICAL_OR,
+ *     CONDITIONAL's a, NOT and BRANCH take int. Comparisons compare two operands of one type, PTR
+ *     and floats included.
+ *  6. A volatile object or place is read once, by an ASSIGN to a temporary that does nothing else.
  */
 #ifndef LEGO_IR_H
 #define LEGO_IR_H
@@ -41,7 +45,7 @@ struct ir_object {
     enum ir_place place;
     enum ir_type type;      /* BYTES: an aggregate of size bytes; of a FUNCTION: VOID */
     int64_t size, align;
-    const char *name;       /* unique in the function ("x", "x.2", "t7"); of statics the assembler symbol */
+    const char *name;       /* unique in the function ("x", "x.2", "t7"); of statics the symbol */
     struct decl *decl;      /* NULL: the compiler's own */
     const unsigned char *bytes; /* CONSTANT (size) */
     bool is_volatile;
@@ -84,7 +88,7 @@ enum ir_code {
     IR_VA_START /* fills the tag at address (READ or ADDRESS) from the frame */
 };
 
-/** A value passed or returned: simple (READ, INT, ADDRESS), or the bytes of an aggregate at an address. */
+/** A value passed or returned: simple (READ, INT, ADDRESS), or an aggregate at an address. */
 struct ir_argument {
     struct ir_expr *value;
     struct type *aggregate; /* NULL: scalar */
@@ -109,7 +113,8 @@ struct ir_instr {
     struct type *callee_type; /* FUNCTION type: result, variadic */
     struct ir_argument *args;
     int n_args;
-    struct type *aggregate;   /* CALL: result's type when an aggregate (object receives it); RETURN: value's */
+    struct type *aggregate;   /* CALL: type of a result that is an aggregate (object receives it);
+                                 RETURN: of the value */
 };
 
 /** A structured C statement (if, loop, switch, block, whole body) as the instructions it became. */
@@ -152,18 +157,27 @@ struct ir_unit {
     int n_functions;
     struct ir_data *data;
     int n_data;
+    struct ir_object **constants; /* every IR_CONSTANT, equal ones once (n_constants) */
+    int n_constants;
+    bool pic; /* for a shared object: external symbols may be replaced at run time; the driver's */
 };
 
 /** Lowers every function and datum. A function that holds something unsupported gets `refused`. */
 ashlar_status lower_unit(struct unit *unit, struct ir_unit **out, ashlar_error *err);
+
+enum ir_type ir_type_of(const struct type *t); /* of a value or object; arrays and records: BYTES */
+
+/** A new object, of f when it is not NULL, else of the unit; the caller fills in the rest. */
+struct ir_object *ir_new_object(struct heap *h, struct ir_function *f, enum ir_place place);
 
 /** A new temporary of f; from the heap. */
 struct ir_object *ir_temporary(struct heap *h, struct ir_function *f, enum ir_type type);
 int ir_label(struct ir_function *f); /* a new one */
 
 /**
- * An instruction range as single operations: one operator, conversion, load or store each, through new
- * temporaries; && || ?: become branches. The result is a list with the same meaning (--granularity=operation).
+ * An instruction range as single operations: one operator, conversion, load or store each, through
+ * new temporaries; && || ?: become branches. The result is a list with the same meaning
+ * (--granularity=operation).
  */
 struct ir_list {
     struct ir_instr *code;
@@ -172,12 +186,18 @@ struct ir_list {
 void ir_flatten(struct heap *h, struct ir_function *f, const struct ir_instr *code, int n,
                 struct ir_list *out);
 
+/** What breaks an invariant of a lowered function (flattened ones too); NULL: nothing. From h. */
+const char *ir_check(struct heap *h, const struct ir_function *f);
+
 int64_t ir_type_size(enum ir_type t);
 const char *ir_type_name(enum ir_type t); /* "signed char", ..., "char*" */
 bool ir_is_float(enum ir_type t);
 bool ir_is_signed(enum ir_type t);
 
-/** An expression as C text over its objects' names. The names are those of `name(object, context)`. */
+/**
+ * An expression as C text over its objects' names. The names are those of `name(context, object)`;
+ * `literal` may be NULL or give NULL: digits; what it gives must bind like a name.
+ */
 typedef const char *(*ir_name_fn)(void *context, const struct ir_object *object);
 typedef const char *(*ir_literal_fn)(void *context, const struct ir_expr *literal);
 struct ir_printer {
@@ -188,11 +208,12 @@ struct ir_printer {
     struct buf *out;
 };
 void ir_print_expr(const struct ir_printer *p, const struct ir_expr *e);
-void ir_print_instr(const struct ir_printer *p, const struct ir_instr *i); /* ASSIGN STORE LABEL JUMP BRANCH */
+/** One line with its newline; ASSIGN STORE LABEL JUMP BRANCH only. */
+void ir_print_instr(const struct ir_printer *p, const struct ir_instr *i);
 
 /**
- * The whole unit as a C program that any C compiler takes, over the lowered objects (--dump=ir). Compiled
- * and run it must behave as the source does: that is the check of reading and lowering.
+ * The whole unit as a C program that any C compiler takes, over the lowered objects (--dump=ir).
+ * Compiled and run it must behave as the source does: that is the check of reading and lowering.
  */
 void ir_print_unit(const struct ir_unit *unit, struct buf *out);
 

@@ -22,6 +22,9 @@ struct translator {
     const char *kind;                    /* "model", "http", "replay" */
     char name[96];                       /* of the model or file: recorded as provenance */
     enum granularity good_at;            /* coarsest granularity its card recommends */
+    int at_once;                         /* translations it works on side by side */
+    bool (*stopped)(void);               /* not NULL: asked while waiting; true ends it with CANCELLED. Set by
+                                            whoever opened the translator */
     ashlar_status (*translate)(struct translator *t, struct translation *items, int n,
                                ashlar_error *err);
     void (*close)(struct translator *t); /* frees t */
@@ -33,21 +36,39 @@ struct translator {
  */
 ashlar_status translator_replay_open(const char *path, struct translator **out, ashlar_error *err);
 
+/** The same from text; `name` for messages and provenance. */
+ashlar_status translator_replay_parse(const char *name, const char *text, size_t length,
+                                      struct translator **out, ashlar_error *err);
+
 struct http_options {
     const char *endpoints[16]; /* base URLs, "http://host:8080/v1" */
     int n_endpoints;
     const char *model;
     const char *key_variable;  /* environment variable that holds the key; NULL: none */
     const char *prompt;        /* path of the prompt file; NULL: the installed one */
-    int jobs;                  /* requests at once */
-    int retries;
+    int jobs;                  /* requests at once, over all endpoints */
+    int retries;               /* of one request, on another endpoint where there is one */
     float temperature;         /* of samples after the first */
+    int max_tokens;            /* of an answer */
+    double timeout_seconds;    /* of one request */
+    double backoff_seconds;    /* before the first retry; doubles with each */
 };
-/** OpenAI chat completions over libcurl. */
+void http_options_init(struct http_options *options);
+
+/**
+ * OpenAI chat completions over libcurl: POST endpoint/chat/completions. An item whose request failed for
+ * good has no answer and says why in its note. Errors of translate: FAILED when no request at all was
+ * answered (the first one's reason; the key is never in it), CANCELLED. Errors of open: USAGE, FAILED
+ * (prompt file), BAD_INPUT (prompt file).
+ */
 ashlar_status translator_http_open(const struct http_options *options, struct translator **out,
                                    ashlar_error *err);
 
-/** A GGUF model run in process through ashlar.h; prompts are the normalised block alone. */
+/**
+ * A GGUF model run in process through ashlar.h. A model with a chat template gets the general prompt; another
+ * the normalised block alone. good_at comes from the card beside it (MODEL.md, a line "granularity: NAME");
+ * STATEMENT without one.
+ */
 ashlar_status translator_model_open(const char *path, int threads, struct translator **out,
                                     ashlar_error *err);
 

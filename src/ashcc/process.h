@@ -1,0 +1,36 @@
+/* process.h: running other programs, Ctrl-C, and the folder for what lies between the passes. */
+#ifndef ASHCC_PROCESS_H
+#define ASHCC_PROCESS_H
+
+#include "ashcc/words.h"
+#include "base/error.h"
+
+#include <stddef.h>
+
+/** SIGINT, SIGTERM and SIGHUP set a flag from here on; a second one leaves at once. SIGPIPE is
+ * ignored. */
+void process_catch_signals(void);
+bool process_interrupted(void);
+
+struct process_mode {
+    bool show;        /* print the command on stderr first */
+    bool dry;         /* and do not run it */
+    const char *output; /* not NULL: standard output goes to this file */
+};
+
+/**
+ * Runs command->items[0] (looked for in PATH) and waits. *code is its exit status, 128 + N when
+ * signal N ended it, 0 in a dry run. Errors: FAILED (cannot be run), CANCELLED (interrupted
+ * meanwhile).
+ */
+ashlar_status process_run(const struct words *command, struct process_mode mode, int *code,
+                          ashlar_error *err);
+
+/** Becomes the command; returns only on failure. */
+ashlar_status process_become(const struct words *command, ashlar_error *err);
+
+/** A new folder in $TMPDIR that is removed, with all in it, by process_folder_remove. */
+ashlar_status process_folder_make(char *path, size_t capacity, ashlar_error *err);
+void process_folder_remove(const char *path);
+
+#endif

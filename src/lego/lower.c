@@ -1,0 +1,294 @@
+/*
+ * lower.c: the unit: which functions and data are lowered, the homes of variables, and the emission
+ * of instructions. A function that cannot be lowered is kept with its reason; bad data end the
+ * pass.
+ */
+#include "lego/lower.h"
+
+#include <ctype.h>
+#include <string.h>
+
+void lower_refuse(struct lower *l, struct location at, const char *what)
+{
+    heap_fail(l->heap, at.file ? at : l->at, "%s", what);
+}
+
+/* Whether this unit has the function's body or the object's bytes. */
+static bool is_defined(const struct decl *d)
+{
+    if (d->type->kind == TYPE_FUNCTION)
+        return d->body != NULL || d->refused != NULL;
+    return d->is_defined || d->is_tentative || d->init ||
+           (d->storage == STORAGE_STATIC && d->is_local);
+}
+
+static void set_shape(struct ir_object *o, const struct decl *d)
+{
+    const struct type *t = d->type;
+    o->type = ir_type_of(t);
+    o->size = t->size > 0 ? t->size : 0;
+    o->align = t->align > d->align ? t->align : d->align;
+    if (o->align < 1)
+        o->align = 1;
+    o->is_volatile = t->is_volatile;
+    o->decl = (struct decl *)d;
+}
+
+/* First use of a function or static object; a definition is queued, so only what is reached is lowered. */
+static struct ir_object *global_object(struct lower *l, struct decl *d)
+{
+    bool function = d->type->kind == TYPE_FUNCTION;
+    struct ir_object *o = ir_new_object(l->heap, NULL, function ? IR_FUNCTION : IR_STATIC);
+    set_shape(o, d);
+    const char *library = d->body ? NULL : builtin_library_name(d->name);
+    o->name = library ? library : d->symbol ? d->symbol : d->name;
+    d->lowered = o;
+    if (is_defined(d)) {
+        heap_grow(l->heap, &l->queue, l->n_queue, sizeof *l->queue);
+        l->queue[l->n_queue++] = d;
+    }
+    return o;
+}
+
+/* t7 is a temporary's name: a variable that is called so gets a point behind it. */
+static bool looks_temporary(const char *name)
+{
+    return name[0] == 't' && name[1] && strspn(name + 1, "0123456789") == strlen(name + 1);
+}
+
+static const char *unique_name(struct lower *l, const char *name)
+{
+    int same = looks_temporary(name);
+    for (int i = 0; i < l->f->n_objects; i++) {
+        const struct ir_object *o = l->f->objects[i];
+        same += o->decl && strcmp(o->decl->name ? o->decl->name : "", name) == 0;
+    }
+    return same ? heap_printf(l->heap, "%s.%d", name, same + 1) : name;
+}
+
+static struct ir_object *local_object(struct lower *l, struct decl *d)
+{
+    bool parameter = d->storage == STORAGE_PARAMETER;
+    if (!l->f)
+        lower_refuse(l, d->at, "initializer is not constant: it names an automatic variable");
+    if (d->type->size < 0)
+        lower_refuse(l, d->at, "variable of incomplete type");
+    const char *name = unique_name(l, d->name && d->name[0] ? d->name : "unnamed");
+    struct ir_object *o = ir_new_object(l->heap, l->f, parameter ? IR_PARAMETER : IR_LOCAL);
+    set_shape(o, d);
+    o->name = name;
+    d->lowered = o;
+    return o;
+}
+
+struct ir_object *lower_object(struct lower *l, struct decl *d)
+{
+    if (d->is_thread_local)
+        lower_refuse(l, l->at, "use of a thread-local variable");
+    if (d->lowered)
+        return d->lowered;
+    bool automatic = d->storage == STORAGE_AUTO || d->storage == STORAGE_PARAMETER;
+    return automatic && d->type->kind != TYPE_FUNCTION ? local_object(l, d) : global_object(l, d);
+}
+
+struct ir_object *lower_bytes(struct lower *l, const char *name, int64_t size, int64_t align)
+{
+    struct ir_object *o = ir_new_object(l->heap, l->f, IR_TEMPORARY);
+    o->type = IR_BYTES;
+    o->size = size;
+    o->align = align > 0 ? align : 1;
+    o->name = heap_printf(l->heap, "%s.%d", name, o->id);
+    return o;
+}
+
+struct ir_object *lower_function(struct lower *l, const char *symbol)
+{
+    for (int i = 0; i < l->unit->n; i++) /* as the program declares it */
+        if (l->unit->decls[i]->type->kind == TYPE_FUNCTION &&
+            strcmp(l->unit->decls[i]->symbol ? l->unit->decls[i]->symbol : "", symbol) == 0)
+            return lower_object(l, l->unit->decls[i]);
+    struct ir_object *o = ir_new_object(l->heap, NULL, IR_FUNCTION);
+    o->type = IR_VOID;
+    o->align = 1;
+    o->name = symbol;
+    return o;
+}
+
+struct ir_instr *lower_emit(struct lower *l, enum ir_code code)
+{
+    if (!l->f)
+        lower_refuse(l, l->at, "initializer is not constant");
+    if (code == IR_LABEL)
+        l->unreachable = false;
+    if (l->unreachable)
+        return heap_take(l->heap, sizeof(struct ir_instr)); /* dropped */
+    heap_grow(l->heap, &l->f->code, l->f->n_code, sizeof *l->f->code);
+    struct ir_instr *i = &l->f->code[l->f->n_code++];
+    *i = (struct ir_instr){.code = code, .at = l->at, .statement = l->statement};
+    l->unreachable = code == IR_JUMP || code == IR_RETURN || code == IR_SWITCH;
+    return i;
+}
+
+void lower_assign(struct lower *l, struct ir_object *object, struct ir_expr *value)
+{
+    struct ir_instr *i = lower_emit(l, IR_ASSIGN);
+    i->object = object;
+    i->value = value;
+}
+
+void lower_jump(struct lower *l, int label)
+{
+    lower_emit(l, IR_JUMP)->label = label;
+}
+
+void lower_label(struct lower *l, int label)
+{
+    lower_emit(l, IR_LABEL)->label = label;
+}
+
+struct ir_expr *lower_temporary(struct lower *l, struct ir_expr *value)
+{
+    if (!l->f)
+        lower_refuse(l, l->at, "initializer is not constant");
+    struct ir_object *t = ir_temporary(l->heap, l->f, value->type);
+    lower_assign(l, t, value);
+    return ir_read(&l->build, t);
+}
+
+struct ir_expr *lower_simple(struct lower *l, struct ir_expr *value)
+{
+    return ir_is_simple(value) ? value : lower_temporary(l, value);
+}
+
+/* Trees over temporaries and constants read nothing that an effect could change. */
+static bool is_stable(const struct ir_expr *e)
+{
+    if (e->op == IR_INT || e->op == IR_ADDRESS)
+        return true;
+    if (e->op == IR_READ)
+        return e->object->place == IR_CONSTANT ||
+               (e->object->place == IR_TEMPORARY && e->object->type != IR_BYTES);
+    return e->op != IR_LOAD && is_stable(e->a) && (!e->b || is_stable(e->b)) &&
+           (!e->c || is_stable(e->c));
+}
+
+struct ir_expr *lower_stable(struct lower *l, struct ir_expr *value)
+{
+    return is_stable(value) ? value : lower_temporary(l, value);
+}
+
+/* The parameters' homes, first of the function's objects and in order. */
+static void lower_parameters(struct lower *l, struct decl *d)
+{
+    for (int i = 0; i < d->n_params; i++) {
+        d->params[i]->storage = STORAGE_PARAMETER;
+        lower_object(l, d->params[i]);
+    }
+}
+
+static void start_function(struct lower *l, struct ir_function *f)
+{
+    l->f = f;
+    l->at = f->decl->at;
+    l->statement = 0;
+    l->region = -1;
+    l->unreachable = false;
+    l->break_label = l->continue_label = -1;
+    l->in_switch = NULL;
+    l->labels = NULL;
+    l->n_labels = 0;
+}
+
+static void lower_definition(struct lower *l, struct ir_function *f)
+{
+    struct decl *d = f->decl;
+    start_function(l, f);
+    if (d->refused) {
+        f->refused = d->refused;
+        return;
+    }
+    lower_parameters(l, d);
+    lower_body(l, d->body);
+    ir_tidy(&l->build, f);
+    const char *wrong = ir_check(l->heap, f);
+    if (wrong)
+        heap_fail(l->heap, d->at, "internal error: %s: %s", d->name, wrong);
+}
+
+/* Lowers a function; what it holds that is not supported ends the function only. */
+static void try_function(struct lower *l, struct decl *d)
+{
+    struct heap *h = l->heap;
+    jmp_buf here, *outer = h->bail;
+    ashlar_error error = {0}, *outer_error = h->error;
+    struct ir_function *f = heap_take(h, sizeof *f);
+    f->decl = d;
+    h->error = &error;
+    h->bail = &here;
+    if (setjmp(here) == 0)
+        lower_definition(l, f);
+    h->bail = outer;
+    h->error = outer_error;
+    if (error.status == ASHLAR_BAD_INPUT) {
+        f->refused = heap_copy(h, error.message, strlen(error.message));
+        f->code = NULL;
+        f->n_code = f->n_regions = 0;
+    } else if (error.status != ASHLAR_OK) {
+        if (outer_error)
+            *outer_error = error;
+        longjmp(*outer, 1);
+    }
+    heap_grow(h, &l->out->functions, l->out->n_functions, sizeof *l->out->functions);
+    l->out->functions[l->out->n_functions++] = *f;
+}
+
+/* What others may use, or the reader knows to be used, is lowered in any case. */
+static bool is_root(const struct decl *d)
+{
+    return is_defined(d) && (d->is_used || (!d->is_internal && !d->is_inline && !d->is_local));
+}
+
+static void lower_all(struct lower *l)
+{
+    for (int i = 0; i < l->unit->n; i++)
+        l->unit->decls[i]->lowered = NULL;
+    for (int i = 0; i < l->unit->n; i++)
+        if (is_root(l->unit->decls[i]) && !l->unit->decls[i]->lowered)
+            global_object(l, l->unit->decls[i]);
+    for (int i = 0; i < l->n_queue; i++) { /* grows as it is worked off */
+        struct decl *d = l->queue[i];
+        l->at = d->at;
+        l->f = NULL;
+        if (d->type->kind == TYPE_FUNCTION)
+            try_function(l, d);
+        else
+            lower_datum(l, d);
+    }
+    l->out->constants = l->build.constants;
+    l->out->n_constants = l->build.n_constants;
+}
+
+ashlar_status lower_unit(struct unit *unit, struct ir_unit **out, ashlar_error *err)
+{
+    struct heap *h = &unit->heap;
+    ashlar_error error = {0};
+    jmp_buf here;
+    *out = NULL;
+    h->error = &error;
+    h->bail = &here;
+    if (setjmp(here) == 0) {
+        struct lower *l = heap_take(h, sizeof *l);
+        l->heap = h;
+        l->unit = unit;
+        l->out = heap_take(h, sizeof *l->out);
+        l->out->unit = unit;
+        ir_builder_init(&l->build, h);
+        lower_all(l);
+        *out = l->out;
+    }
+    h->bail = NULL;
+    h->error = NULL;
+    if (error.status != ASHLAR_OK && err)
+        *err = error;
+    return error.status;
+}

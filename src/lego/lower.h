@@ -1,0 +1,153 @@
+/*
+ * lower.h: what the files of the lowering (ast.h to ir.h) share.
+ *
+ * Order of evaluation is left to right. A lowered value is a tree without side effects that reads
+ * memory when it is used, so it holds only until the next instruction that has an effect: whoever
+ * lowers a second operand that has_effects() makes the first one stable (lower_stable) before.
+ * Volatile reads are effects and are done at once.
+ */
+#ifndef LEGO_LOWER_H
+#define LEGO_LOWER_H
+
+#include "lego/ir_build.h"
+
+/** The largest aggregate that is copied or cleared by stores; larger ones by memcpy and memset. */
+enum { LOWER_INLINE_BYTES = 64 };
+
+struct lower_switch {
+    struct stmt **marks; /* CASE and DEFAULT in order of their text (n) */
+    int *labels;
+    int n, next;
+};
+
+struct lower {
+    struct heap *heap;
+    struct ir_builder build;
+    struct unit *unit;
+    struct ir_unit *out;
+    struct decl **queue;      /* functions and data to lower, each once (n_queue) */
+    int n_queue;
+    struct lower_string *strings[256]; /* by hash */
+    int n_strings;
+
+    /* Of the function being lowered; f NULL: of a static initialiser, which may emit nothing. */
+    struct ir_function *f;
+    struct location at;
+    int statement, region;
+    bool unreachable;         /* nothing gets here: what is emitted is dropped */
+    int break_label, continue_label; /* -1: none */
+    struct lower_switch *in_switch;
+    struct lower_label {
+        const char *name;
+        int label;
+    } *labels;                /* of goto (n_labels) */
+    int n_labels;
+};
+
+/**
+ * Where a value is: offset bytes into object, or behind address. Of a bit-field: the place of its
+ * record, of which `limit` bytes from there may be touched.
+ */
+struct place {
+    struct ir_object *object; /* NULL: at address */
+    int64_t offset;
+    struct ir_expr *address;
+    bool is_volatile;
+    const struct field *bits; /* NULL: no bit-field */
+    int64_t limit;
+};
+
+/* lower.c: the unit, its objects, instructions. */
+_Noreturn void lower_refuse(struct lower *l, struct location at, const char *what);
+struct ir_object *lower_object(struct lower *l,
+                               struct decl *decl); /* its home; made on first use */
+struct ir_object *lower_bytes(struct lower *l, const char *name, int64_t size, int64_t align);
+struct ir_object *lower_function(struct lower *l, const char *symbol); /* of the runtime library */
+struct ir_instr *lower_emit(struct lower *l, enum ir_code code); /* valid until the next one */
+void lower_assign(struct lower *l, struct ir_object *object, struct ir_expr *value);
+void lower_jump(struct lower *l, int label);
+void lower_label(struct lower *l, int label);
+struct ir_expr *lower_temporary(struct lower *l, struct ir_expr *value); /* its READ */
+struct ir_expr *lower_simple(struct lower *l, struct ir_expr *value);    /* READ, INT or ADDRESS */
+struct ir_expr *lower_stable(struct lower *l,
+                             struct ir_expr *value); /* no later effect changes it */
+
+/* lower_effects.c */
+bool has_effects(const struct expr *e);
+
+/* lower_expr.c: values. */
+struct ir_expr *lower_value(struct lower *l, struct expr *e); /* of scalar type; void: NULL */
+void lower_effects(struct lower *l, struct expr *e);          /* value not wanted */
+/** Jumps to label when e's truth is `when`, else falls through. */
+void lower_branch(struct lower *l, struct expr *e, int label, bool when);
+struct ir_expr *lower_convert(struct lower *l, struct ir_expr *v, const struct type *from,
+                              const struct type *to);
+/** x op y for operands of types a and b, after the usual conversions to `in`; pointers too. */
+struct ir_expr *lower_arithmetic(struct lower *l, enum expr_kind op, struct ir_expr *x,
+                                 const struct type *a, struct ir_expr *y, const struct type *b,
+                                 struct location at);
+
+/* lower_place.c: lvalues and records; memory. */
+struct place lower_place(struct lower *l, struct expr *e);
+struct place place_of_object(struct ir_object *object);
+struct place place_at(struct lower *l, struct ir_expr *address);
+struct place place_member(struct lower *l, struct place p, const struct type *record,
+                          const struct field *field);
+struct place place_stable(struct lower *l, struct place p);
+struct ir_expr *place_address(struct lower *l, struct place p);
+struct ir_expr *place_read(struct lower *l, struct place p, const struct type *t);
+void place_write(struct lower *l, struct place p, const struct type *t, struct ir_expr *value);
+struct ir_expr *memory_read(struct lower *l, struct place p, int64_t offset, enum ir_type t);
+void memory_write(struct lower *l, struct place p, int64_t offset, enum ir_type t,
+                  struct ir_expr *value);
+void memory_copy(struct lower *l, struct place to, struct place from, int64_t size);
+void memory_clear(struct lower *l, struct place to, int64_t size);
+
+/* lower_bits.c: bit-fields. */
+struct ir_expr *bits_read(struct lower *l, struct place p, enum ir_type t);
+void bits_write(struct lower *l, struct place p, enum ir_type t, struct ir_expr *value);
+struct ir_expr *bits_converted(struct lower *l, const struct field *bits, struct ir_expr *value);
+bool bits_is_signed(const struct field *bits);
+
+/* lower_assign.c: each gives the new (POST_: old) value when `wanted`, else NULL. */
+struct ir_expr *lower_assignment(struct lower *l, struct expr *e, bool wanted);
+struct ir_expr *lower_compound(struct lower *l, struct expr *e, bool wanted);
+struct ir_expr *lower_step(struct lower *l, struct expr *e, bool wanted);
+
+/* lower_call.c */
+struct ir_expr *lower_call(struct lower *l, struct expr *e, bool wanted);
+/** The result goes to `result`, NULL: to a temporary. */
+struct place lower_call_record(struct lower *l, struct expr *e, struct ir_object *result);
+void lower_library(struct lower *l, const char *symbol, struct ir_expr *const *args, int n,
+                   struct ir_object *result);
+
+/* lower_builtin.c: true: the call is of a builtin and done here; value in *out (NULL: void). */
+bool lower_builtin(struct lower *l, struct expr *call, struct ir_expr **out);
+const char *builtin_library_name(const char *name); /* "__builtin_memcpy" -> "memcpy"; NULL: none */
+
+/* lower_varargs.c */
+struct ir_expr *lower_va_arg(struct lower *l, struct expr *e);
+struct place lower_va_arg_record(struct lower *l, struct expr *e);
+void lower_va_other(struct lower *l, struct expr *e);
+
+/* lower_init.c: fills an automatic object. */
+void lower_init(struct lower *l, struct ir_object *object, const struct initializer *init,
+                struct location at);
+
+/* lower_static.c: data. */
+struct ir_object *lower_string(struct lower *l, const struct expr *e);
+void lower_datum(struct lower *l, struct decl *decl);
+/** The constant bytes of an initialiser as read-only data of the unit; NULL: it is not constant. */
+struct ir_object *lower_image(struct lower *l, const struct initializer *init, int64_t size,
+                              int64_t align);
+
+/* lower_stmt.c */
+void lower_body(struct lower *l, struct stmt *body);
+void lower_stmt(struct lower *l, struct stmt *s);
+/** The statements of ({ }): the last one's value, when it has one and is wanted. */
+struct expr *lower_statement_expr(struct lower *l, struct expr *e);
+
+/* ir_tidy.c: drops jumps to the next instruction, labels nobody uses, code nothing reaches. */
+void ir_tidy(struct ir_builder *build, struct ir_function *f);
+
+#endif

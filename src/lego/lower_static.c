@@ -1,0 +1,270 @@
+/*
+ * lower_static.c: data: initialisers as bytes and relocations. Constant evaluation is lowering in
+ * which nothing may be emitted (lower->f is NULL): the result must be a constant or an address.
+ */
+#include <string.h>
+
+#include "lego/lower.h"
+
+struct lower_string {
+    struct lower_string *next;
+    struct ir_object *object;
+    const char *bytes;
+    int64_t n;
+};
+
+static struct ir_data *new_data(struct lower *l)
+{
+    heap_grow(l->heap, &l->out->data, l->out->n_data, sizeof *l->out->data);
+    struct ir_data *d = &l->out->data[l->out->n_data++];
+    *d = (struct ir_data){0};
+    return d;
+}
+
+static struct ir_object *anonymous(struct lower *l, int64_t size, int64_t align)
+{
+    struct ir_object *o = ir_new_object(l->heap, NULL, IR_STATIC);
+    o->type = IR_BYTES;
+    o->size = size;
+    o->align = align > 0 ? align : 1;
+    o->name = heap_printf(l->heap, ".LS%d", l->n_strings++);
+    return o;
+}
+
+static unsigned hash_text(const char *bytes, int64_t n)
+{
+    unsigned hash = 2166136261u;
+    for (int64_t i = 0; i < n; i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * 16777619u;
+    return hash % 256;
+}
+
+struct ir_object *lower_string(struct lower *l, const struct expr *e)
+{
+    int64_t align = e->type->kind == TYPE_ARRAY ? e->type->base->align : 1;
+    struct lower_string **chain = &l->strings[hash_text(e->bytes, e->n_bytes)];
+    for (struct lower_string *s = *chain; s; s = s->next)
+        if (s->n == e->n_bytes && s->object->align == align &&
+            memcmp(s->bytes, e->bytes, (size_t)e->n_bytes) == 0)
+            return s->object;
+    struct lower_string *s = heap_take(l->heap, sizeof *s);
+    *s = (struct lower_string){*chain, anonymous(l, e->n_bytes, align), e->bytes, e->n_bytes};
+    *chain = s;
+    struct ir_data *d = new_data(l);
+    d->object = s->object;
+    d->bytes = (const unsigned char *)e->bytes;
+    d->read_only = true;
+    return s->object;
+}
+
+/* ---- images -------------------------------------------------------------------------------- */
+
+struct image {
+    struct lower *l;
+    unsigned char *bytes;
+    int64_t size, last_relocation; /* -1: none */
+    struct ir_relocation *relocations;
+    int n_relocations;
+    struct location at; /* of the item */
+};
+
+_Noreturn static void not_constant(struct image *m)
+{
+    lower_refuse(m->l, m->at, "initializer is not constant");
+}
+
+/* Addresses that a later item overwrites. */
+static void forget_relocations(struct image *m, int64_t from, int64_t to)
+{
+    int kept = 0;
+    if (from > m->last_relocation)
+        return;
+    for (int i = 0; i < m->n_relocations; i++) {
+        int64_t offset = m->relocations[i].offset;
+        if (offset + 8 <= from || offset >= to)
+            m->relocations[kept++] = m->relocations[i];
+    }
+    /* heap_grow() knows the room by the count alone: never below what is there. */
+    struct ir_relocation *copy = NULL;
+    for (int i = 0; i < kept; i++) {
+        heap_grow(m->l->heap, &copy, i, sizeof *copy);
+        copy[i] = m->relocations[i];
+    }
+    m->relocations = copy;
+    m->n_relocations = kept;
+}
+
+static unsigned char *room(struct image *m, int64_t offset, int64_t n)
+{
+    if (offset < 0 || n < 0 || n > m->size || offset > m->size - n)
+        lower_refuse(m->l, m->at, "initializer outside of its object");
+    forget_relocations(m, offset, offset + n);
+    return m->bytes + offset;
+}
+
+static void put_int(struct image *m, int64_t offset, int64_t n, uint64_t value)
+{
+    unsigned char *at = room(m, offset, n);
+    for (int64_t i = 0; i < n; i++)
+        at[i] = (unsigned char)(value >> 8 * i);
+}
+
+static void put_bits(struct image *m, int64_t offset, const struct field *bits, uint64_t value)
+{
+    int64_t first = offset * 8 + bits->bit_offset, last = first + bits->bit_width;
+    room(m, first / 8, (last + 7) / 8 - first / 8);
+    for (int64_t bit = first; bit < last; bit++) {
+        unsigned char one = (unsigned char)(1u << bit % 8);
+        bool set = value >> (bit - first) & 1;
+        m->bytes[bit / 8] =
+            (unsigned char)(set ? m->bytes[bit / 8] | one : m->bytes[bit / 8] & ~one);
+    }
+}
+
+static void put_address(struct image *m, int64_t offset, const struct ir_expr *address)
+{
+    const struct ir_object *o = address->object;
+    if (o->place != IR_STATIC && o->place != IR_FUNCTION)
+        not_constant(m);
+    memset(room(m, offset, 8), 0, 8);
+    heap_grow(m->l->heap, &m->relocations, m->n_relocations, sizeof *m->relocations);
+    m->relocations[m->n_relocations++] = (struct ir_relocation){offset, o->name, address->value};
+    if (offset > m->last_relocation)
+        m->last_relocation = offset;
+}
+
+static void put_scalar(struct image *m, const struct init *item, int64_t offset)
+{
+    struct ir_expr *v = lower_value(m->l, item->value);
+    if (!v)
+        not_constant(m);
+    v = lower_convert(m->l, v, item->value->type, item->type);
+    const struct ir_expr *address = v;
+    if (v->op == IR_CONVERT && ir_type_size(v->type) == 8 && !ir_is_float(v->type))
+        address = v->a;
+    int64_t size = ir_type_size(ir_type_of(item->type));
+    if (v->op == IR_INT && item->bits)
+        put_bits(m, offset, item->bits, (uint64_t)v->value);
+    else if (v->op == IR_INT)
+        put_int(m, offset, size, (uint64_t)v->value);
+    else if (v->op == IR_READ && v->object->place == IR_CONSTANT)
+        memcpy(room(m, offset, size), v->object->bytes, (size_t)size);
+    else if (address->op == IR_ADDRESS && !item->bits)
+        put_address(m, offset, address);
+    else
+        not_constant(m);
+}
+
+static void put_items(struct image *m, const struct initializer *init, int64_t base);
+
+/* A constant compound literal as the value of an item: its own items. */
+static const struct expr *literal_in(const struct expr *e)
+{
+    while (e->kind == EXPR_CAST && e->a->type->kind != TYPE_ARRAY)
+        e = e->a;
+    return e->kind == EXPR_COMPOUND ? e : NULL;
+}
+
+static void put_item(struct image *m, const struct init *item, int64_t base)
+{
+    const struct expr *literal = literal_in(item->value);
+    int64_t offset = base + item->offset;
+    m->at = item->value->at;
+    if (item->value->kind == EXPR_STRING && item->type->kind == TYPE_ARRAY) {
+        const struct expr *text = item->value;
+        int64_t size = item->type->size, used = text->n_bytes < size ? text->n_bytes : size;
+        unsigned char *at = room(m, offset, size);
+        memset(at, 0, (size_t)size);
+        memcpy(at, text->bytes, (size_t)used);
+    } else if (literal && ir_type_of(item->type) == IR_BYTES) {
+        memset(room(m, offset, item->type->size), 0, (size_t)item->type->size);
+        if (literal->decl->init)
+            put_items(m, literal->decl->init, offset);
+    } else if (ir_type_of(item->type) == IR_BYTES) {
+        not_constant(m);
+    } else {
+        put_scalar(m, item, offset);
+    }
+}
+
+static void put_items(struct image *m, const struct initializer *init, int64_t base)
+{
+    for (int i = 0; i < init->n; i++)
+        put_item(m, &init->items[i], base);
+}
+
+/* Fills d with the image; what is not constant is refused. */
+static void make_image(struct lower *l, const struct initializer *init, int64_t size,
+                       struct ir_data *d)
+{
+    struct image m = {.l = l, .size = size, .last_relocation = -1, .at = l->at};
+    m.bytes = heap_take(l->heap, (size_t)size);
+    put_items(&m, init, 0);
+    bool zero = m.n_relocations == 0;
+    for (int64_t i = 0; zero && i < size; i++)
+        zero = m.bytes[i] == 0;
+    d->bytes = zero ? NULL : m.bytes;
+    d->relocations = m.relocations;
+    d->n_relocations = m.n_relocations;
+}
+
+void lower_datum(struct lower *l, struct decl *decl)
+{
+    struct ir_object *o = decl->lowered;
+    struct ir_data d = {.object = o, .decl = decl};
+    if (decl->type->size < 0 && decl->type->kind == TYPE_ARRAY && decl->type->base->size > 0)
+        o->size = decl->type->base->size; /* tentative and never completed: one element */
+    else if (decl->type->size < 0)
+        lower_refuse(l, decl->at, "object of incomplete type");
+    if (decl->is_thread_local)
+        lower_refuse(l, decl->at, "thread-local variable");
+    if (decl->refused)
+        heap_fail(l->heap, (struct location){0}, "%s", decl->refused); /* with its place */
+    if (decl->init && decl->init->extent > o->size)
+        o->size = decl->init->extent;
+    if (decl->init)
+        make_image(l, decl->init, o->size, &d);
+    struct ir_data *out = new_data(l);
+    *out = d;
+}
+
+/* False, and nothing said, when the initialiser is not constant. */
+static bool try_image(struct lower *l, const struct initializer *init, int64_t size,
+                      struct ir_data *d)
+{
+    struct heap *h = l->heap;
+    jmp_buf here, *outer = h->bail;
+    struct ir_function *f = l->f;
+    struct location at = l->at;
+    ashlar_error error = {0}, *outer_error = h->error;
+    h->error = &error;
+    h->bail = &here;
+    l->f = NULL;
+    if (setjmp(here) == 0)
+        make_image(l, init, size, d);
+    l->f = f;
+    l->at = at;
+    h->bail = outer;
+    h->error = outer_error;
+    if (error.status != ASHLAR_OK && error.status != ASHLAR_BAD_INPUT) {
+        if (outer_error)
+            *outer_error = error;
+        longjmp(*outer, 1);
+    }
+    return error.status == ASHLAR_OK;
+}
+
+struct ir_object *lower_image(struct lower *l, const struct initializer *init, int64_t size,
+                              int64_t align)
+{
+    struct ir_data d = {0};
+    for (int i = 0; i < init->n; i++)
+        if (has_effects(init->items[i].value) && !literal_in(init->items[i].value))
+            return NULL;
+    if (!try_image(l, init, size, &d))
+        return NULL;
+    d.object = anonymous(l, size, align);
+    d.read_only = true;
+    *new_data(l) = d;
+    return d.object;
+}

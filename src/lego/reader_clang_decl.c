@@ -1,0 +1,510 @@
+/*
+ * reader_clang_decl.c: variables and functions: one decl per entity, made when it is first named,
+ * filled when its definition is met. Declarations of headers that nobody names leave no trace.
+ */
+#include <string.h>
+
+#include "lego/ast_check.h"
+#include "lego/reader_clang.h"
+
+void reader_add_decl(struct reader *r, struct decl *d)
+{
+    struct unit *u = r->unit;
+    heap_grow(r->heap, &u->decls, u->n, sizeof *u->decls);
+    u->decls[u->n++] = d;
+}
+
+struct decl *reader_temporary(struct reader *r, struct type *type, const char *name,
+                              struct location at)
+{
+    struct decl *d = heap_take(r->heap, sizeof *d);
+    d->name = name;
+    d->type = type;
+    d->at = at;
+    d->is_local = r->function != NULL;
+    d->storage = r->function ? STORAGE_AUTO : STORAGE_STATIC;
+    d->symbol = heap_printf(r->heap, "%s.%d", name, r->serial++);
+    d->is_internal = d->is_defined = d->is_used = true;
+    return d;
+}
+
+struct decl *reader_library_function(struct reader *r, const char *symbol, struct type *type)
+{
+    for (int i = 0; i < r->unit->n; i++) {
+        struct decl *d = r->unit->decls[i];
+        if (d->type->kind == TYPE_FUNCTION && strcmp(d->symbol, symbol) == 0)
+            return d;
+    }
+    struct decl *d = heap_take(r->heap, sizeof *d);
+    d->name = d->symbol = symbol;
+    d->type = type;
+    d->storage = STORAGE_EXTERN;
+    d->is_used = true;
+    reader_add_decl(r, d);
+    return d;
+}
+
+/* ---- entities ---- */
+
+static void note_reference(struct reader *r, struct decl *used)
+{
+    if (!r->user || used->storage == STORAGE_AUTO || used->storage == STORAGE_PARAMETER)
+        return;
+    heap_grow(r->heap, &r->references, r->n_references, sizeof *r->references);
+    r->references[r->n_references++] = (struct reference){r->user, used};
+}
+
+void reader_mark_used(struct reader *r)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int i = 0; i < r->n_references; i++) {
+            struct reference *e = &r->references[i];
+            bool root = e->user->is_used || (e->user->is_defined && !e->user->is_internal);
+            if (root && !e->used->is_used)
+                e->used->is_used = changed = true;
+        }
+    }
+}
+
+/* Static functions and objects that nothing emitted refers to need no code: those of headers,
+ * mostly. */
+void reader_drop_unused(struct reader *r)
+{
+    struct unit *u = r->unit;
+    struct decl **kept = NULL;
+    int n = 0;
+    for (int i = 0; i < u->n; i++) {
+        struct decl *d = u->decls[i];
+        if (d->is_internal && !d->is_used)
+            continue;
+        heap_grow(r->heap, &kept, n, sizeof *kept);
+        kept[n++] = d;
+    }
+    u->decls = kept;
+    u->n = n;
+}
+
+static bool is_static(CXCursor c)
+{
+    return clang_Cursor_getStorageClass(c) == CX_SC_Static;
+}
+
+static enum storage storage_of(CXCursor c)
+{
+    enum CXCursorKind kind = clang_getCursorKind(c);
+    if (kind == CXCursor_ParmDecl)
+        return STORAGE_PARAMETER;
+    enum CXLinkageKind linkage = clang_getCursorLinkage(c);
+    if (kind == CXCursor_VarDecl && linkage == CXLinkage_NoLinkage)
+        return is_static(c) ? STORAGE_STATIC : STORAGE_AUTO;
+    return linkage == CXLinkage_Internal ? STORAGE_STATIC : STORAGE_EXTERN;
+}
+
+/* The type of the declaration that says most: a complete array, a function with a prototype. */
+static struct type *entity_type(struct reader *r, CXCursor c, const struct redeclarations *list)
+{
+    struct type *best = reader_type_of(r, c);
+    for (int i = 0; list && i < list->n; i++) {
+        struct type *t = reader_type_of(r, list->items[i]);
+        bool completes = best->kind == TYPE_ARRAY && best->length < 0;
+        bool prototypes = best->kind == TYPE_FUNCTION && best->no_prototype;
+        if (completes || prototypes)
+            best = t;
+    }
+    return best;
+}
+
+/* Is one of two words written in this declaration (before a body), behind `after` when that is
+ * given? */
+static bool says(struct reader *r, CXCursor c, const char *after, const char *word,
+                 const char *other)
+{
+    size_t start, end;
+    bool found = after == NULL;
+    reader_extent(r, c, &start, &end);
+    for (struct token t = reader_token(r, start); t.start < end; t = reader_token(r, t.end)) {
+        if (reader_token_is(r, t, "{"))
+            break;
+        if (found && (reader_token_is(r, t, word) || reader_token_is(r, t, other)))
+            return true;
+        found |= !found && reader_token_is(r, t, after);
+    }
+    return false;
+}
+
+static void apply_attributes(struct reader *r, struct decl *d, CXCursor c)
+{
+    struct attributes a = {0};
+    reader_attributes(r, c, &a);
+    if (a.refused)
+        reader_refuse(r, c, "__attribute__((%s))", a.refused);
+    /* libclang forgets it where a declaration follows the definition; gcc does not. */
+    d->is_weak |= a.is_weak || says(r, c, "__attribute__", "weak", "__weak__");
+    d->is_used |= a.is_used;
+    d->is_noreturn |= a.is_noreturn;
+    if (a.section)
+        d->section = a.section;
+    if (a.label && d->is_local && d->storage == STORAGE_AUTO)
+        reader_refuse(r, c, "a variable in a register of its own");
+    if (a.label)
+        d->symbol = a.label;
+    int64_t align =
+        d->type->kind == TYPE_FUNCTION ? 0 : clang_Type_getAlignOf(clang_getCursorType(c));
+    align = a.align > align ? a.align : align;
+    if (align > d->align && align > d->type->align)
+        d->align = align;
+}
+
+static bool is_noreturn(CXCursor c)
+{
+    CXString text = clang_getTypeSpelling(clang_getCursorType(c));
+    const char *s = clang_getCString(text);
+    bool found = s && strstr(s, "noreturn") != NULL;
+    clang_disposeString(text);
+    return found;
+}
+
+/* Two block-scope declarations of one external name are one entity. */
+static struct decl *same_symbol(struct reader *r, const struct decl *d)
+{
+    for (int i = 0; i < r->unit->n; i++) {
+        struct decl *other = r->unit->decls[i];
+        if (!other->is_internal && other->name && strcmp(other->name, d->name) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+static struct decl *make_decl(struct reader *r, CXCursor c, CXCursor key)
+{
+    const struct redeclarations *list = cursor_map_get(&r->redeclarations, key);
+    struct decl *d = heap_take(r->heap, sizeof *d);
+    d->name = d->symbol = reader_spelling(r, c);
+    d->at = reader_location(r, c);
+    d->type = entity_type(r, c, list);
+    d->storage = storage_of(key);
+    d->is_local = list == NULL && clang_getCursorKind(c) != CXCursor_FunctionDecl;
+    d->is_internal = d->storage == STORAGE_STATIC;
+    d->is_thread_local = clang_getCursorTLSKind(c) != CXTLS_None;
+    if (clang_getCursorKind(c) == CXCursor_FunctionDecl)
+        d->is_noreturn = is_noreturn(c);
+    apply_attributes(r, d, c);
+    for (int i = 0; list && i < list->n; i++)
+        apply_attributes(r, d, list->items[i]);
+    if (d->storage == STORAGE_STATIC && d->is_local)
+        d->symbol = heap_printf(r->heap, "%s.%d", d->name, r->serial++);
+    return d;
+}
+
+struct decl *reader_decl(struct reader *r, CXCursor c)
+{
+    CXCursor key = clang_getCanonicalCursor(c);
+    struct decl *d = cursor_map_get(&r->decls, key);
+    if (!d) {
+        d = make_decl(r, c, key);
+        struct decl *known = d->storage == STORAGE_EXTERN ? same_symbol(r, d) : NULL;
+        if (!known && d->storage >= STORAGE_STATIC)
+            reader_add_decl(r, d);
+        d = known ? known : d;
+        cursor_map_put(r->heap, &r->decls, key, d);
+    }
+    note_reference(r, d);
+    return d;
+}
+
+/* ---- functions ---- */
+
+/* Is this definition for inlining only, the function itself being defined elsewhere (C11 6.7.4p7)?
+ */
+static bool is_inline_only(struct reader *r, CXCursor c)
+{
+    const struct redeclarations *list =
+        cursor_map_get(&r->redeclarations, clang_getCanonicalCursor(c));
+    struct attributes a = {0};
+    if (!clang_Cursor_isFunctionInlined(c) || clang_getCursorLinkage(c) == CXLinkage_Internal)
+        return false;
+    reader_attributes(r, c, &a);
+    if (a.is_gnu_inline || r->gnu_inline)
+        return clang_Cursor_getStorageClass(c) == CX_SC_Extern;
+    for (int i = 0; list && i < list->n; i++) {
+        CXCursor other = list->items[i];
+        bool is_inline = says(r, other, NULL, "inline", "__inline") ||
+                         says(r, other, NULL, "__inline__", "__inline__");
+        if (!is_inline ||
+            clang_Cursor_getStorageClass(other) == CX_SC_Extern)
+            return false;
+    }
+    return true;
+}
+
+static struct stmt *declaration_of(struct reader *r, struct decl *d)
+{
+    struct stmt *s = heap_take(r->heap, sizeof *s);
+    s->kind = STMT_DECL;
+    s->at = d->at;
+    s->decl = d;
+    return s;
+}
+
+static void prepend(struct reader *r, struct stmt *block, struct stmt *first)
+{
+    heap_grow(r->heap, &block->items, block->n, sizeof *block->items);
+    memmove(block->items + 1, block->items, (size_t)block->n * sizeof *block->items);
+    block->items[0] = first;
+    block->n++;
+}
+
+/*
+ * A parameter of an old-style definition arrives promoted: it becomes a parameter of the promoted
+ * type, and the name a local that is initialised with it.
+ */
+static struct decl *promoted_parameter(struct reader *r, struct decl *local, struct type *type,
+                                       struct stmt *body)
+{
+    struct decl *d = heap_take(r->heap, sizeof *d);
+    *d = *local;
+    d->type = type;
+    d->name = heap_printf(r->heap, "%s.promoted", local->name);
+    local->storage = STORAGE_AUTO;
+    struct initializer *init = heap_take(r->heap, sizeof *init);
+    init->items = heap_take(r->heap, sizeof *init->items);
+    init->n = 1;
+    init->extent = local->type->size;
+    init->items[0].type = local->type;
+    init->items[0].value = reader_cast(r, reader_name(r, d, local->at), local->type);
+    local->init = init;
+    prepend(r, body, declaration_of(r, local));
+    return d;
+}
+
+static struct type *promoted_type(struct reader *r, struct type *t)
+{
+    t = type_plain(t);
+    if (t->kind == TYPE_FLOAT)
+        return r->types.basic[TYPE_DOUBLE];
+    bool small = type_is_integer(t) && type_rank(t) < type_rank(r->types.basic[TYPE_INT]);
+    return small ? r->types.basic[TYPE_INT] : t;
+}
+
+/* An old-style definition: its type in the unit is the prototype that its callers follow. */
+static void promote_parameters(struct reader *r, struct decl *d)
+{
+    struct type *t = heap_take(r->heap, sizeof *t);
+    *t = *d->type;
+    t->plain = t;
+    t->no_prototype = t->variadic = false;
+    t->n = d->n_params;
+    t->params = heap_take(r->heap, (size_t)t->n * sizeof *t->params);
+    for (int i = d->n_params - 1; i >= 0; i--) {
+        struct decl *p = d->params[i];
+        t->params[i] = promoted_type(r, p->type);
+        if (!type_same(t->params[i], p->type))
+            d->params[i] = promoted_parameter(r, p, t->params[i], d->body);
+    }
+    d->type = t;
+}
+
+static bool is_old_style(const struct decl *d)
+{
+    if (d->n_params > 0 && d->type->n != d->n_params)
+        return true;
+    for (int i = 0; i < d->n_params; i++) {
+        if (!type_same(d->type->params[i], d->params[i]->type))
+            return true;
+    }
+    return false;
+}
+
+static void read_parameters(struct reader *r, struct decl *d, CXCursor c)
+{
+    int n = clang_Cursor_getNumArguments(c);
+    d->n_params = n < 0 ? 0 : n;
+    d->params = heap_take(r->heap, (size_t)d->n_params * sizeof *d->params);
+    for (int i = 0; i < d->n_params; i++)
+        d->params[i] = reader_decl(r, clang_Cursor_getArgument(c, (unsigned)i));
+}
+
+/* Reaching the end of main returns 0 (C11 5.1.2.2.3). */
+static void end_main(struct reader *r, struct decl *d)
+{
+    if (strcmp(d->symbol, "main") != 0 || d->type->base->kind != TYPE_INT)
+        return;
+    struct stmt *s = heap_take(r->heap, sizeof *s);
+    s->kind = STMT_RETURN;
+    s->at = d->at;
+    s->expr = reader_int_node(r, d->type->base, 0, d->at);
+    heap_grow(r->heap, &d->body->items, d->body->n, sizeof *d->body->items);
+    d->body->items[d->body->n++] = s;
+}
+
+/* What breaks the normal form is a mistake of ours: refused, never passed on. */
+static void check(struct reader *r, const struct decl *d, CXCursor c)
+{
+    struct location at;
+    const char *breach = ast_check(d, &at);
+    if (breach)
+        reader_refuse(r, c, "this definition (at line %d, %s)", at.line, breach);
+}
+
+static void read_function(struct reader *r, CXCursor c)
+{
+    if (is_inline_only(r, c))
+        return;
+    struct decl *d = reader_decl(r, c);
+    struct children list = reader_children(r, c);
+    CXCursor body = list.n ? list.items[list.n - 1] : clang_getNullCursor();
+    if (clang_getCursorKind(body) != CXCursor_CompoundStmt)
+        reader_refuse(r, c, "a function of unknown structure");
+    d->is_defined = true;
+    d->is_inline = clang_Cursor_isFunctionInlined(c);
+    d->storage = STORAGE_STATIC;
+    d->at = reader_location(r, c);
+    r->user = r->function = d;
+    if (d->type->no_prototype)
+        d->type = reader_type_of(r, c);
+    read_parameters(r, d, c);
+    d->body = reader_body(r, body);
+    if (is_old_style(d))
+        promote_parameters(r, d);
+    end_main(r, d);
+    check(r, d, c);
+}
+
+/* ---- objects ---- */
+
+static bool is_const(CXType t)
+{
+    t = clang_getCanonicalType(t);
+    while (t.kind == CXType_ConstantArray || t.kind == CXType_IncompleteArray)
+        t = clang_getArrayElementType(t);
+    return clang_isConstQualifiedType(t);
+}
+
+static void read_variable(struct reader *r, CXCursor c)
+{
+    CXCursor init = clang_Cursor_getVarDeclInitializer(c);
+    bool has_init = !clang_Cursor_isNull(init);
+    if (!has_init && clang_Cursor_getStorageClass(c) == CX_SC_Extern)
+        return;
+    struct decl *d = reader_decl(r, c);
+    if (d->is_thread_local)
+        reader_refuse(r, c, "a thread-local object");
+    d->storage = STORAGE_STATIC;
+    d->is_defined = true;
+    d->is_const |= is_const(clang_getCursorType(c));
+    if (d->type->kind == TYPE_ARRAY && d->type->length < 0) /* C11 6.9.2p5 */
+        d->type = type_array_of(r->heap, d->type->base, 1);
+    if (!has_init) {
+        d->is_tentative = d->init == NULL;
+        return;
+    }
+    d->is_tentative = false;
+    d->at = reader_location(r, c);
+    r->user = d;
+    d->init = reader_initializer(r, d->type, init);
+    check(r, d, c);
+}
+
+struct stmt *reader_local(struct reader *r, CXCursor c)
+{
+    switch (clang_getCursorKind(c)) {
+    case CXCursor_VarDecl:
+        break;
+    case CXCursor_TypedefDecl:
+        if (clang_getCanonicalType(clang_getTypedefDeclUnderlyingType(c)).kind ==
+            CXType_VariableArray)
+            reader_refuse(r, c, "a variable-length array");
+        return NULL;
+    case CXCursor_StructDecl:
+    case CXCursor_UnionDecl:
+    case CXCursor_EnumDecl:
+    case CXCursor_FunctionDecl:
+    case CXCursor_StaticAssert:
+        return NULL;
+    default:
+        reader_refuse(r, c, "a declaration of unknown kind");
+    }
+    if (clang_Cursor_getStorageClass(c) == CX_SC_Extern)
+        return NULL;
+    struct decl *d = reader_decl(r, c);
+    if (d->is_thread_local)
+        reader_refuse(r, c, "a thread-local object");
+    d->is_defined = true;
+    d->is_const = is_const(clang_getCursorType(c));
+    CXCursor init = clang_Cursor_getVarDeclInitializer(c);
+    if (!clang_Cursor_isNull(init))
+        d->init = reader_initializer(r, d->type, init);
+    return declaration_of(r, d);
+}
+
+/* ---- file scope ---- */
+
+/* asm("...") at file scope; a lone semicolon is the other declaration that libclang does not name.
+ */
+static void read_unexposed(struct reader *r, CXCursor c)
+{
+    struct token t = reader_first_token(r, c);
+    bool is_asm = reader_token_is(r, t, "asm") || reader_token_is(r, t, "__asm__") ||
+                  reader_token_is(r, t, "__asm");
+    if (!is_asm)
+        return;
+    struct token open = reader_token(r, t.end);
+    size_t at = open.end;
+    int64_t n;
+    struct unit *u = r->unit;
+    const char *text = reader_string_tokens(r, c, &at, 1, &n);
+    heap_grow(r->heap, &u->asms, u->n_asms, sizeof *u->asms);
+    u->asms[u->n_asms++] = text;
+}
+
+void reader_top_level(struct reader *r, CXCursor c)
+{
+    r->user = r->function = NULL;
+    r->switch_type = NULL;
+    r->depth = 0;
+    switch (clang_getCursorKind(c)) {
+    case CXCursor_FunctionDecl:
+        if (clang_isCursorDefinition(c))
+            read_function(r, c);
+        break;
+    case CXCursor_VarDecl:
+        read_variable(r, c);
+        break;
+    case CXCursor_UnexposedDecl:
+        read_unexposed(r, c);
+        break;
+    default:
+        break; /* types, enumerations, static assertions: read where they are used */
+    }
+}
+
+void reader_refused_definition(struct reader *r, CXCursor c, const char *message)
+{
+    enum CXCursorKind kind = clang_getCursorKind(c);
+    CXCursor key = clang_getCanonicalCursor(c);
+    struct decl *d = cursor_map_get(&r->decls, key);
+    r->user = r->function = NULL;
+    if (!d) {
+        d = heap_take(r->heap, sizeof *d);
+        d->name = d->symbol = reader_spelling(r, c);
+        d->type = r->types.basic[TYPE_INT];
+        if (kind == CXCursor_FunctionDecl) {
+            struct type *t = heap_take(r->heap, sizeof *t);
+            *t = (struct type){.kind = TYPE_FUNCTION, .size = -1, .align = 1, .plain = t,
+                               .base = r->types.basic[TYPE_VOID], .no_prototype = true};
+            d->type = t;
+        }
+        d->is_internal = clang_getCursorLinkage(c) == CXLinkage_Internal;
+        cursor_map_put(r->heap, &r->decls, key, d);
+        reader_add_decl(r, d);
+    }
+    d->storage = STORAGE_STATIC;
+    d->is_defined = true;
+    d->at = reader_location(r, c);
+    d->body = NULL;
+    d->init = NULL;
+    d->params = NULL;
+    d->n_params = 0;
+    d->refused = message;
+}

@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""Makes the pairs that train models/mason.gguf: random typed C, through ashcc's own reader and normaliser,
+answered by the teacher, each answer accepted by ashcc's verifier.
+
+  blocks.py --ashcc build/ashcc --teacher build/tools/teacher --seconds 600 --out build/mason/pairs.jsonl
+  blocks.py ... --sources 'dir/*.c' --out build/mason/real.jsonl     pairs of given programs instead
+  blocks.py split --out build/mason                                   pairs.jsonl -> train, valid, test
+
+The C is in the distribution of real code: expressions over every arithmetic type, pointers, arrays,
+struct members, bit-fields, casts, shifts, divisions, comparisons, conditions. Functions are never run.
+"""
+import argparse
+import glob
+import hashlib
+import json
+import os
+import random
+import subprocess
+import tempfile
+import time
+
+INTEGERS = ("int",) * 10 + ("unsigned", "unsigned", "long", "long", "unsigned long", "char", "unsigned char", "short",
+            "unsigned short", "signed char", "long long", "_Bool")
+FLOATS = ("double", "double", "double", "float")
+GRANULARITIES = ("operation", "statement", "statement", "block")
+
+PREAMBLE = """
+struct point { int x, y; };
+struct node { int key; struct node *next; struct node *left, *right; double weight; char name[16]; };
+struct flags { unsigned a : 3, b : 5, c : 1; int d : 7; unsigned long e : 40; };
+struct mixed { char tag; short id; long count; float ratio; struct point at; unsigned char bytes[8];
+               struct flags flags; int table[4][4]; };
+union value { int i; unsigned u; float f; double d; char bytes[8]; void *p; };
+enum color { RED, GREEN = 5, BLUE };
+"""
+
+
+class Writer:
+    """One random function at a time."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def scope(self):
+        """Variables by kind, with C text of their declarations."""
+        rng = self.rng
+        self.scalars, self.pointers, self.arrays, self.structs = [], [], [], []
+        lines = []
+        for n in range(rng.randint(3, 7)):
+            kind = rng.choice(FLOATS if rng.random() < 0.15 else INTEGERS)
+            self.scalars.append((f"a{n}", kind))
+        for n in range(rng.randint(1, 3)):
+            kind = rng.choice(FLOATS if rng.random() < 0.15 else INTEGERS[:-1])
+            self.pointers.append((f"p{n}", kind))
+        parameters = ", ".join([f"{t} {v}" for v, t in self.scalars] + [f"{t} *{v}" for v, t in self.pointers]
+                               + ["struct node *n", "struct mixed *m", "char **argv"])
+        for n in range(rng.randint(1, 4)):
+            kind = rng.choice(FLOATS if rng.random() < 0.15 else INTEGERS)
+            lines.append(f"    {kind} l{n};")
+            self.scalars.append((f"l{n}", kind))
+        for n in range(rng.randint(0, 2)):
+            kind = rng.choice(INTEGERS)
+            self.arrays.append((f"r{n}", kind))
+            lines.append(f"    {kind} r{n}[{rng.choice((4, 8, 10, 16, 100))}];")
+        lines += ["    struct point q;", "    struct mixed w;", "    union value u;"]
+        lines += ["    struct node *t;", "    enum color color;"]
+        return parameters, lines
+
+    def literal(self, kind="int"):
+        rng = self.rng
+        if kind in FLOATS:
+            return rng.choice(("0.0", "1.0", "0.5", "2.0", "-1.0", "100.0", "3.14159", "1e-6"))
+        value = rng.choice((0, 0, 1, 1, 2, 3, 4, 7, 8, 10, 16, 31, 63, 100, 255, 256, 1000, 65535, -1, -2,
+                            rng.randint(0, 99), rng.randint(-2000, 2000), rng.getrandbits(30)))
+        suffix = rng.choice(("", "", "", "", "u", "L", "UL")) if value >= 0 else ""
+        if rng.random() < 0.02:
+            return f"0x{rng.getrandbits(64):x}UL"
+        if rng.random() < 0.08:
+            return "'" + rng.choice("abzAZ09 .,") + "'"
+        return f"{value}{suffix}" if value >= 0 else f"({value})"
+
+    def integer_index(self):
+        rng = self.rng
+        choice = [v for v, t in self.scalars if t not in FLOATS]
+        if not choice or rng.random() < 0.25:
+            return str(rng.randint(0, 3))
+        v = rng.choice(choice)
+        return rng.choice((v, v, v, f"{v} + 1", f"{v} - 1", f"({v} & 3)"))
+
+    def place(self):
+        """An lvalue and its type."""
+        rng = self.rng
+        r = rng.random()
+        if r < 0.5:
+            return rng.choice(self.scalars)
+        if r < 0.62:
+            v, t = rng.choice(self.pointers)
+            return rng.choice((f"*{v}", f"{v}[{self.integer_index()}]", f"{v}[{self.integer_index()}]")), t
+        if r < 0.72 and self.arrays:
+            v, t = rng.choice(self.arrays)
+            return f"{v}[{self.integer_index()}]", t
+        return rng.choice((
+            ("q.x", "int"), ("q.y", "int"), ("n->key", "int"), ("n->weight", "double"),
+            ("n->next->key", "int"), (f"n->name[{self.integer_index()}]", "char"), ("m->tag", "char"),
+            ("m->id", "short"), ("m->count", "long"), ("m->ratio", "float"), ("m->at.x", "int"),
+            (f"m->bytes[{self.integer_index()}]", "unsigned char"), ("m->flags.a", "unsigned"),
+            ("m->flags.d", "int"), ("w.flags.b", "unsigned"), ("w.flags.e", "unsigned long"),
+            ("w.count", "long"), ("w.at.y", "int"), (f"w.table[{self.integer_index()}][{self.integer_index()}]", "int"),
+            ("u.i", "int"), ("u.u", "unsigned"), ("u.d", "double"), ("g0", "int"), ("g1", "unsigned long"),
+            ("g2", "double"), (f"table[{self.integer_index()}]", "int"), (f"text[{self.integer_index()}]", "char"),
+            ("counter", "long"), ("color", "int"), (f"argv[{self.integer_index()}][0]", "char")))
+
+    def expression(self, depth, kind=None):
+        rng = self.rng
+        if depth <= 0 or rng.random() < 0.25:
+            if rng.random() < 0.3:
+                return self.literal(kind)
+            return self.place()[0]
+        r = rng.random()
+        sub = lambda k=kind: self.expression(depth - 1, k)
+        if r < 0.42:
+            return f"({sub()} {rng.choice(('+', '+', '+', '-', '-', '*', '*'))} {sub()})"
+        if r < 0.50:
+            return f"(int){self.integer()} {rng.choice(('&', '|', '^'))} (int){self.integer()}" \
+                if rng.random() < 0.2 else f"({self.integer(depth - 1)} {rng.choice(('&', '|', '^'))} {self.integer(depth - 1)})"
+        if r < 0.57:
+            return f"({self.integer(depth - 1)} {rng.choice(('<<', '>>'))} " \
+                   f"{rng.choice((str(rng.randint(0, 31)), '(' + self.integer(0) + ' & 7)'))})"
+        if r < 0.65:
+            return f"({self.integer(depth - 1)} {rng.choice(('/', '%'))} {rng.choice((self.integer(0), str(rng.randint(1, 100))))})"
+        if r < 0.74:
+            return f"({sub()} {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {sub()})"
+        if r < 0.80:
+            return f"({rng.choice(INTEGERS + FLOATS)}){sub()}" if rng.random() < 0.8 else f"-{sub()}"
+        if r < 0.84:
+            return f"{rng.choice(('-', '!', '!'))}({sub()})" if rng.random() < 0.7 else f"~{self.integer(depth - 1)}"
+        if r < 0.89:
+            return f"({self.condition(depth - 1)} ? {sub()} : {sub()})"
+        if r < 0.93:
+            return f"({self.condition(depth - 1)})"
+        v, _ = rng.choice(self.pointers)
+        return rng.choice((f"(long)({v} + {self.integer_index()})", f"(n == n->next)", f"!{v}",
+                           f"({v} != 0)", f"*({v} + {self.integer_index()})", "(t - n)", f"(int)({v} - &{v}[2])"))
+
+    def integer(self, depth=0):
+        """An expression of integer type."""
+        rng = self.rng
+        choice = [v for v, t in self.scalars if t not in FLOATS]
+        choice += ["n->key", "m->id", "g0", "w.count", "m->flags.d", "text[1]"]
+        if depth <= 0:
+            return rng.choice(choice) if rng.random() < 0.75 else str(rng.randint(0, 300))
+        return f"({self.integer(depth - 1)} {rng.choice(('+', '-', '*', '&', '|', '^'))} {self.integer(depth - 1)})"
+
+    def condition(self, depth):
+        rng = self.rng
+        if depth > 0 and rng.random() < 0.25:
+            return f"{self.condition(depth - 1)} {rng.choice(('&&', '||'))} {self.condition(depth - 1)}"
+        return rng.choice((
+            f"{self.place()[0]} {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {self.expression(depth - 1)}",
+            f"{self.place()[0]} {rng.choice(('<', '>', '==', '!='))} {self.literal()}",
+            self.place()[0], f"!{self.place()[0]}", "n != 0", "t != 0", "n->left == n->right"))
+
+    def simple(self):
+        rng = self.rng
+        v, t = self.place()
+        depth = rng.choice((0, 1, 1, 1, 2, 2, 3))
+        r = rng.random()
+        if r < 0.52:
+            return f"{v} = {self.expression(depth, t)};"
+        if r < 0.67:
+            return f"{v} {rng.choice(('+=', '+=', '-=', '*='))} {self.expression(depth - 1, t)};"
+        if r < 0.71 and t not in FLOATS:
+            return f"{v} {rng.choice(('&=', '|=', '^='))} {self.integer(depth - 1)};"
+        if r < 0.73 and t not in FLOATS:
+            return f"{v} {rng.choice(('<<=', '>>='))} {rng.randint(0, 7)};"
+        if r < 0.75 and t not in FLOATS:
+            return f"{v} {rng.choice(('/=', '%='))} {rng.randint(1, 50)};"
+        if r < 0.86:
+            return rng.choice((f"{v}++;", f"{v}--;", f"++{v};"))
+        p, _ = rng.choice(self.pointers)
+        return rng.choice((
+            "t = n->next;", "n = n->left;", "t->next = n;", f"{p}++;", f"{p} += {self.integer_index()};",
+            f"*{p}++ = {self.expression(depth - 1)};", f"{p} = &{p}[{self.integer_index()}];", "q = m->at;", "w.at = q;",
+            f"t = &n[{self.integer_index()}];", f"{self.scalars[0][0]} = *{p}++;", "n->right = t;", "color = GREEN;",
+            f"{v} = ({self.condition(1)}) ? {self.expression(1)} : {self.expression(1)};", "u.p = n;", "argv++;"))
+
+    def statement(self, depth, indent):
+        rng = self.rng
+        pad = "    " * indent
+        r = rng.random()
+        if depth <= 0 or r < 0.62:
+            return pad + self.simple() + "\n"
+        body = "".join(self.statement(depth - 1, indent + 1) for _ in range(rng.randint(1, 3)))
+        if r < 0.80:
+            text = f"{pad}if ({self.condition(2)}) {{\n{body}{pad}}}"
+            if rng.random() < 0.35:
+                other = "".join(self.statement(depth - 1, indent + 1) for _ in range(rng.randint(1, 2)))
+                text += f" else {{\n{other}{pad}}}"
+            return text + "\n"
+        i = rng.choice([v for v, t in self.scalars if t not in FLOATS] or ["color"])
+        if r < 0.92:
+            bound = rng.choice((str(rng.randint(1, 100)), self.place()[0], "g0"))
+            return f"{pad}for ({i} = 0; {i} < {bound}; {i}++) {{\n{body}{pad}}}\n"
+        if r < 0.96:
+            return f"{pad}while ({self.condition(1)}) {{\n{body}{pad}}}\n"
+        return f"{pad}{i} = call({self.expression(1)}, {self.expression(0)});\n"
+
+    def function(self, number):
+        parameters, lines = self.scope()
+        body = "".join(self.statement(2, 1) for _ in range(self.rng.randint(4, 10)))
+        body += f"    return {self.expression(1)};\n"
+        return f"{self.rng.choice(('int', 'int', 'long', 'double', 'unsigned'))} f{number}({parameters})\n" \
+               "{\n" + "\n".join(lines) + "\n" + body + "}\n"
+
+
+def program(seed, functions):
+    rng = random.Random(seed)
+    writer = Writer(rng)
+    text = PREAMBLE + "extern int g0; unsigned long g1; double g2; int table[64]; char text[256];\n" \
+                      "static long counter; int call(int, long);\n"
+    return text + "\n".join(writer.function(n) for n in range(functions))
+
+
+def run(command, seconds, **kwargs):
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **kwargs)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def pairs_of(args, source, granularity, folder):
+    """The accepted pairs of one C file at one granularity, as JSON lines."""
+    common = [args.ashcc, f"--granularity={granularity}", "--cache=off", "-w"]
+    blocks = run([*common, "--dump=blocks", source], 120)
+    if blocks is None or blocks.returncode:
+        return []
+    transcript = os.path.join(folder, "transcript.jsonl")
+    answers = run([args.teacher], 120, input=blocks.stdout)
+    if answers is None or not answers.stdout:
+        return []
+    with open(transcript, "wb") as f:
+        f.write(answers.stdout)
+    out = run([*common, "--dump=pairs", f"--translator=replay:{transcript}", "--samples=1", "--repairs=0",
+               f"--vectors={args.vectors}", source], 300)
+    return out.stdout.decode().splitlines() if out else []
+
+
+def make(args):
+    seen, started, seed, n_read = set(), time.time(), args.seed, 0
+    sources = sorted(glob.glob(args.sources)) if args.sources else None
+    with open(args.out, "a") as out, tempfile.TemporaryDirectory() as folder:
+        while time.time() - started < args.seconds:
+            if sources is not None:
+                if n_read == len(sources) * 3:
+                    break
+                source, granularity = sources[n_read // 3], ("operation", "statement", "block")[n_read % 3]
+            else:
+                granularity = GRANULARITIES[seed % len(GRANULARITIES)]
+                source = os.path.join(folder, "random.c")
+                with open(source, "w") as f:
+                    f.write(program(seed, args.functions))
+            n_read += 1
+            seed += 1
+            for line in pairs_of(args, source, granularity, folder):
+                key = hashlib.sha1(json.loads(line)["question"].encode()).digest()[:10]
+                if key not in seen:
+                    seen.add(key)
+                    out.write(line + "\n")
+            out.flush()
+            print(f"{time.time() - started:6.0f} s  {n_read} files  {len(seen)} pairs", flush=True)
+
+
+def split(args):
+    """One pair in fifty is kept for tests, one for validation, by the question's hash."""
+    names = ("test", "valid", "train")
+    files = [open(os.path.join(args.out, f"{n}.jsonl"), "w") for n in names]
+    seen, counts = set(), [0, 0, 0]
+    with open(os.path.join(args.out, "pairs.jsonl")) as f:
+        for line in f:
+            key = hashlib.sha1(json.loads(line)["question"].encode()).digest()
+            if key in seen:
+                continue
+            seen.add(key)
+            part = min(key[0] * 256 + key[1], 65535) * 50 // 65536
+            part = part if part < 2 else 2
+            files[part].write(line)
+            counts[part] += 1
+    print(", ".join(f"{n} {c}" for n, c in zip(names, counts)))
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("verb", nargs="?", default="make", choices=("make", "split", "print"))
+    p.add_argument("--ashcc", default="build/ashcc")
+    p.add_argument("--teacher", default="build/tools/teacher")
+    p.add_argument("--sources", help="files of C to take blocks from")
+    p.add_argument("--seconds", type=float, default=600)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--functions", type=int, default=40, help="per file")
+    p.add_argument("--vectors", type=int, default=60, help="entry states that each answer must pass")
+    p.add_argument("--out", default="build/mason/pairs.jsonl")
+    args = p.parse_args()
+    if args.verb == "print":
+        print(program(args.seed, args.functions))
+    elif args.verb == "split":
+        split(args)
+    else:
+        make(args)
+
+
+if __name__ == "__main__":
+    main()
