@@ -1,10 +1,10 @@
-"""The other side of an ExeBench function: a C program that sets its parameters and globals from a JSON
-vector, calls it, and compares what they hold afterwards.
+"""The other side of an ExeBench function: a C program that sets its parameters and globals from a
+JSON vector, calls it, and compares what they hold afterwards.
 
-The program is made from the function's own text: it is compiled with the text in front, by the host
-compiler, and its definitions are then made weak, so that the linker takes the function and the globals of the
-object under test. Types are never parsed: the compiler's typeof does it. Only the parameters' types, as
-clang prints them, are taken from outside.
+The program is made from the function's own text: it is compiled with the text in front, by the
+host compiler, and its definitions are then made weak, so that the linker takes the function and
+the globals of the object under test. Types are never parsed: the compiler's typeof does it. Only
+the parameters' types, as clang prints them, are taken from outside.
 """
 import json
 import math
@@ -31,7 +31,8 @@ static void *h_room(unsigned long n, unsigned long size)
 #define H_ROOM(e, n) do { if (!H_IS_ARRAY(e)) { \
         void *h_p = h_room(n, sizeof *(e)); __builtin_memcpy((void *)&(e), &h_p, 8); } } while (0)
 #define H_ROOM_ONE(e) do { if (__builtin_classify_type(e) == 5 && sizeof (e) == 8) { \
-        void *h_p = h_room(1, sizeof *H_PTR(e)); __builtin_memcpy((void *)&(e), &h_p, 8); } } while (0)
+        void *h_p = h_room(1, sizeof *H_PTR(e)); \
+        __builtin_memcpy((void *)&(e), &h_p, 8); } } while (0)
 """
 
 
@@ -69,7 +70,8 @@ def set_lines(place, value):
         return lines
     if isinstance(value, str):
         size = len(value.encode()) + 1
-        return [f"H_ROOM({place}, {size + 256});", f"__builtin_memcpy({place}, {text(value)}, {size});"]
+        return [f"H_ROOM({place}, {size + 256});",
+                f"__builtin_memcpy({place}, {text(value)}, {size});"]
     if value is None:
         return []
     return [f"{place} = (__typeof__({place})){literal(value)};"]
@@ -92,9 +94,9 @@ def check_lines(place, value, name):
 
 
 def functions_of(path):
-    """[(name, result type, [(parameter, type)])] of the functions that the file defines, in order."""
-    run = subprocess.run(["clang-14", "-w", "-Xclang", "-ast-dump=json", "-fsyntax-only", str(path)],
-                         capture_output=True, text=True)
+    """[(name, result type, [(parameter, type)])] of the functions that the file defines."""
+    run = subprocess.run(["clang-14", "-w", "-Xclang", "-ast-dump=json", "-fsyntax-only",
+                          str(path)], capture_output=True, text=True)
     if run.returncode:
         raise NoHarness("clang does not read it: " + run.stderr.strip().splitlines()[0])
     found = []
@@ -102,7 +104,8 @@ def functions_of(path):
         inner = node.get("inner", [])
         if node["kind"] != "FunctionDecl" or not any(n["kind"] == "CompoundStmt" for n in inner):
             continue
-        params = [(n.get("name"), n["type"]["qualType"]) for n in inner if n["kind"] == "ParmVarDecl"]
+        params = [(n.get("name"), n["type"]["qualType"]) for n in inner
+                  if n["kind"] == "ParmVarDecl"]
         result = node["type"]["qualType"].split("(", 1)[0].strip()
         found.append((node["name"], result, params))
     return found

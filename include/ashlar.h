@@ -77,10 +77,15 @@ typedef struct ashlar_kv_options {
     int select_tokens;       /**< M * G: tokens attended besides the recent ones (400) */
     int reuse_tokens;        /**< C * G: tokens kept in memory; default: what the budget allows */
     int recent_tokens;       /**< newest tokens always attended (32) */
-    int sigma;               /**< keys' width / rank of the metadata (8) */
+    const char *metadata;    /**< what predicts, in memory: "int8", "int4", "f16"; NULL = int8, or int4 where
+                                  the budget wants it */
+    int sigma;               /**< keys' width / rank of the metadata (8); ranks below 32 are raised */
+    int rank;                /**< the rank itself; 0 = by sigma */
     float mass;              /**< adaptive: select up to this predicted mass; 0 = fixed */
     const char *adapter;     /**< file of ashlar_calibration_write, "none" to fit to the prompt; NULL: the
                                   file MODEL.adapter.gguf beside MODEL.gguf where there is one */
+    uint64_t made_for;       /**< fingerprint of the model that these settings were chosen for: another is
+                                  refused (BAD_INPUT); 0 = any */
     int check_every;         /**< measure recall in every Nth pass (slow); 0 = never */
 } ashlar_kv_options;
 
@@ -152,6 +157,19 @@ void ashlar_engine_close(ashlar_engine *engine);
 
 const ashlar_model_info *ashlar_engine_info(const ashlar_engine *engine);
 
+/** Where the resident bytes of a KV cache on disk are: all sessions, at full length. All 0 for "full". */
+typedef struct ashlar_kv_memory {
+    uint64_t metadata;  /**< what predicts */
+    uint64_t adapters;  /**< between keys and metadata, and what fitting them to a prompt takes */
+    uint64_t reuse;     /**< groups kept in memory */
+    uint64_t recent;    /**< newest tokens */
+    uint64_t windows;   /**< earlier groups passing by a prompt */
+    uint64_t chunk;     /**< a pass's own keys and values */
+    uint64_t stages;    /**< groups being written */
+    uint64_t checksums;
+    uint64_t other;     /**< bookkeeping, scratch */
+} ashlar_kv_memory;
+
 /** What the KV cache did since the engine was opened. Strings belong to the engine. */
 typedef struct ashlar_kv_stats {
     const char *policy;             /**< in use: "full", "stream", "kvswap" */
@@ -165,6 +183,8 @@ typedef struct ashlar_kv_stats {
     double wait_seconds;            /**< waiting for reads */
     double attention_seconds;       /**< attending to keys that are in memory */
     int group_tokens, select_tokens, reuse_tokens, rank; /**< as chosen; 0 where they mean nothing */
+    const char *metadata;           /**< type of what predicts; NULL where nothing does */
+    ashlar_kv_memory memory;        /**< of resident_bytes */
 } ashlar_kv_stats;
 
 void ashlar_engine_kv_stats(const ashlar_engine *engine, ashlar_kv_stats *out);
@@ -181,11 +201,11 @@ typedef struct ashlar_kv_recall {
 /** The recall of one layer; false when the layer does not exist or no step of it was checked. */
 bool ashlar_engine_kv_recall(const ashlar_engine *engine, int layer, ashlar_kv_recall *out);
 
-/** What an adapter file was fitted to, and how well: `rank` of `width` columns. */
+/** What an adapter file was fitted to, and how well: `rank` of `width` directions. */
 typedef struct ashlar_calibration {
     uint64_t tokens;
     int rank, width;
-    double energy_mean, energy_least; /**< share of the keys' squares that the columns hold, over layers */
+    double energy_mean, energy_least; /**< share of the mean square of query . key that it keeps, over layers */
 } ashlar_calibration;
 
 /**
@@ -196,7 +216,7 @@ ashlar_status ashlar_calibration_begin(ashlar_engine *engine, ashlar_error *err)
 
 /**
  * Fit what kvswap predicts with to the keys gathered and write it to `path` (GGUF; kvswap/adapter_file.h),
- * width / sigma columns (0: 8). Errors: USAGE (no tokens were evaluated), FAILED, NO_RESOURCE.
+ * of rank width / sigma (0: 8). Errors: USAGE (no tokens were evaluated), FAILED, NO_RESOURCE.
  */
 ashlar_status ashlar_calibration_write(ashlar_engine *engine, const char *path, int sigma,
                                        ashlar_calibration *out, ashlar_error *err);

@@ -26,7 +26,7 @@ static const struct option options[] = {
     {"api-key-env", 0, OPTION_STRING, &settings.api_key_variable, 0, 0, "NAME",
      "the environment variable that holds the key"},
     {"prompt", 0, OPTION_STRING, &settings.prompt, 0, 0, "FILE",
-     "a prompt of your own for --endpoint"},
+     "a prompt of your own, for --endpoint and chat models"},
     {"temperature", 0, OPTION_FLOAT, &settings.temperature, 0, 5, "X",
      "of samples after the first, which is at 0 (0.8)"},
     {"max-tokens", 0, OPTION_INT, &settings.max_tokens, 16, 1 << 20, "N",

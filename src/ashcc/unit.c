@@ -68,7 +68,7 @@ static ashlar_status open_model(struct unit_job *job, struct translator **out, a
         error_hint(err, "name one with --model");
         return ASHLAR_USAGE;
     }
-    return translator_model_open(path, settings.threads, out, err);
+    return translator_model_open(path, settings.threads, settings.prompt, out, err);
 }
 
 static ashlar_status open_translator(struct unit_job *job, const char *name, ashlar_error *err)

@@ -13,7 +13,7 @@
  *   step     fn, context, n_chunks of the step.
  *   pending  32 bits: 2 * (chunks not yet finished) + (1 when the caller sleeps on it).
  *   asleep, wake   asleep is 1 when a worker may sleep; wake is what it sleeps on.
- *   job      what pool_post left: none, posted, taken, awaited (taken, and the caller sleeps on it).
+ *   job      what pool_post left: none, posted, taken, awaited (taken; the caller sleeps on it).
  *
  * The caller waits for chunks, never for workers: pool_run returns when pending is 0, although a
  * worker may still be on its way in from the last step or an earlier one. So:

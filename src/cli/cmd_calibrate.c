@@ -50,11 +50,10 @@ const struct command command_calibrate = {
     .name = "calibrate",
     .usage = "ashlar calibrate -m MODEL -f FILE -o ADAPTER [options]",
     .summary = "fit the predictions of --kv kvswap to a model and texts",
-    .description = "Writes the first right singular vectors of each layer's keys. --kv-sigma N "
-                   "sets how many: the keys' "
-                   "width / N (4); a run with a higher sigma takes the first ones. Without such a "
-                   "file a run fits them to "
-                   "the beginning of its own prompt.",
+    .description = "Writes for each layer the directions that matter most to the products of its "
+                   "queries and keys. --kv-sigma N sets how many: the keys' width / N (4); a run "
+                   "with a higher sigma takes the first ones. Without such a file a run fits them "
+                   "to the beginning of its own prompt.",
     .options = options,
     .shared = engine_option_table,
 };
@@ -200,7 +199,7 @@ static int print_result(const struct calibrate *c)
     else
         buf_printf(
             &out,
-            "%s: rank %d of %d, fitted to %llu tokens; holds %.1f %% of the keys' energy (least "
+            "%s: rank %d of %d, fitted to %llu tokens; holds %.1f %% of the scores' squares (least "
             "of a layer %.1f %%)\n",
             set.output, r->rank, r->width, (unsigned long long)r->tokens, 100 * r->energy_mean,
             100 * r->energy_least);

@@ -312,6 +312,7 @@ static ashlar_status measure_choice(struct tune *t, ashlar_error *err)
     o.kv.select_tokens = best->select_tokens;
     o.kv.reuse_tokens = best->reuse_tokens;
     o.kv.sigma = best->sigma;
+    o.kv.metadata = best->metadata;
     ashlar_status status = decoder_open(&d, &o, err);
     if (status == ASHLAR_OK)
         status = decoder_fill(&d, o.n_ctx > steps ? (size_t)(o.n_ctx - steps) : 0, err);
@@ -400,7 +401,8 @@ static void write_profile(const struct tune *t, struct buf *out)
     char fingerprint[24];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, t->fingerprint);
     json_t *kv = json_pack(
-        "{s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_info(t->config.type)->name,
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_info(t->config.type)->name,
+        "metadata", x->metadata,
         "group_tokens", x->group_tokens, "select_tokens", x->select_tokens, "reuse_tokens",
         x->reuse_tokens, "sigma", x->sigma, "budget_bytes", (json_int_t)t->options.kv.budget_bytes);
     json_t *root = json_pack(

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -55,6 +56,37 @@ static ashlar_status take_type(const char *path, const json_t *kv, ashlar_kv_opt
     return error_set(err, ASHLAR_BAD_INPUT, "%s: kv.type is not f16, q8_0 or q4_0", path);
 }
 
+static ashlar_status take_metadata(const char *path, const json_t *kv, ashlar_kv_options *o,
+                                   ashlar_error *err)
+{
+    static const char *const types[] = {"int8", "int4", "f16"};
+    const char *name = json_string_value(json_object_get(kv, "metadata"));
+    if (!json_object_get(kv, "metadata") || o->metadata)
+        return ASHLAR_OK;
+    for (int i = 0; i < 3 && name; i++)
+        if (strcmp(name, types[i]) == 0) {
+            o->metadata = types[i];
+            return ASHLAR_OK;
+        }
+    return error_set(err, ASHLAR_BAD_INPUT, "%s: kv.metadata is not int8, int4 or f16", path);
+}
+
+/* The model that the profile was made for; the engine refuses another. A profile written by hand
+ * may name none. */
+static ashlar_status take_fingerprint(const char *path, const json_t *root, ashlar_kv_options *o,
+                                      ashlar_error *err)
+{
+    const json_t *value = json_object_get(root, "model_fingerprint");
+    const char *digits = json_string_value(value);
+    if (!value)
+        return ASHLAR_OK;
+    if (!digits || strlen(digits) != 16 || strspn(digits, "0123456789abcdef") != 16)
+        return error_set(err, ASHLAR_BAD_INPUT,
+                         "%s: model_fingerprint is not 16 hexadecimal digits", path);
+    o->made_for = strtoull(digits, NULL, 16);
+    return ASHLAR_OK;
+}
+
 static ashlar_status apply(const char *path, const json_t *root, ashlar_kv_options *o,
                            ashlar_error *err)
 {
@@ -76,7 +108,11 @@ static ashlar_status apply(const char *path, const json_t *root, ashlar_kv_optio
         status = take_int(path, kv, "sigma", 1024, &o->sigma, err);
     if (status == ASHLAR_OK)
         status = take_budget(path, kv, o, err);
-    return status == ASHLAR_OK ? take_type(path, kv, o, err) : status;
+    if (status == ASHLAR_OK)
+        status = take_metadata(path, kv, o, err);
+    if (status == ASHLAR_OK)
+        status = take_type(path, kv, o, err);
+    return status == ASHLAR_OK ? take_fingerprint(path, root, o, err) : status;
 }
 
 ashlar_status kv_profile_apply(const char *path, ashlar_kv_options *o, ashlar_error *err)

@@ -38,8 +38,8 @@ void kv_report_line(const ashlar_engine *engine, struct buf *out)
     buf_printf(out, ", %s on disk, %s read (%s, groups of %d)", text_bytes(s.disk_bytes, disk),
                text_bytes(s.bytes_read, read), s.io, s.group_tokens);
     if (s.rank)
-        buf_printf(out, ", select %d, reuse %d, rank %d, hits %.0f %%", s.select_tokens,
-                   s.reuse_tokens, s.rank, 100.0 * hit_share(&s));
+        buf_printf(out, ", select %d, reuse %d, rank %d in %s, hits %.0f %%", s.select_tokens,
+                   s.reuse_tokens, s.rank, s.metadata, 100.0 * hit_share(&s));
     buf_printf(out, ", predict %.2f s, wait %.2f s", s.predict_seconds, s.wait_seconds);
     if (s.adapter)
         buf_printf(out, ", adapter %s", s.adapter);
@@ -62,17 +62,29 @@ static json_t *recall_json(const ashlar_engine *engine)
     return array;
 }
 
+/* Where the resident bytes are. */
+static json_t *memory_json(const ashlar_kv_memory *m)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "metadata",
+                     (json_int_t)m->metadata, "adapters", (json_int_t)m->adapters, "reuse",
+                     (json_int_t)m->reuse, "recent", (json_int_t)m->recent, "windows",
+                     (json_int_t)m->windows, "chunk", (json_int_t)m->chunk, "stages",
+                     (json_int_t)m->stages, "checksums", (json_int_t)m->checksums, "other",
+                     (json_int_t)m->other);
+}
+
 json_t *kv_report_json(const ashlar_engine *engine)
 {
     ashlar_kv_stats s;
     ashlar_engine_kv_stats(engine, &s);
-    return json_pack(
-        "{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:i, s:i, s:i, s:s?, s:o}",
-        "policy", s.policy, "io", s.io, "resident_bytes", (json_int_t)s.resident_bytes,
-        "disk_bytes", (json_int_t)s.disk_bytes, "bytes_read", (json_int_t)s.bytes_read,
-        "bytes_written", (json_int_t)s.bytes_written, "reads", (json_int_t)s.reads, "hits",
-        (json_int_t)s.hits, "misses", (json_int_t)s.misses, "predict_s", s.predict_seconds,
-        "wait_s", s.wait_seconds, "group_tokens", s.group_tokens, "select_tokens", s.select_tokens,
-        "reuse_tokens", s.reuse_tokens, "rank", s.rank, "adapter", s.adapter, "recall",
-        recall_json(engine));
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:i, s:i, s:i, "
+                     "s:s?, s:s?, s:o, s:o}",
+                     "policy", s.policy, "io", s.io, "resident_bytes", (json_int_t)s.resident_bytes,
+                     "disk_bytes", (json_int_t)s.disk_bytes, "bytes_read", (json_int_t)s.bytes_read,
+                     "bytes_written", (json_int_t)s.bytes_written, "reads", (json_int_t)s.reads,
+                     "hits", (json_int_t)s.hits, "misses", (json_int_t)s.misses, "predict_s",
+                     s.predict_seconds, "wait_s", s.wait_seconds, "group_tokens", s.group_tokens,
+                     "select_tokens", s.select_tokens, "reuse_tokens", s.reuse_tokens, "rank",
+                     s.rank, "metadata", s.metadata, "adapter", s.adapter, "memory",
+                     memory_json(&s.memory), "recall", recall_json(engine));
 }

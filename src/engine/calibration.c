@@ -6,8 +6,22 @@
 ashlar_status ashlar_calibration_begin(ashlar_engine *e, ashlar_error *err)
 {
     calibration_free(e->calibration);
-    return calibration_new(e->info.n_layer, e->info.n_head_kv * e->info.head_dim, &e->calibration,
-                           err);
+    return calibration_new(e->info.n_layer, e->info.n_head_kv * e->info.head_dim,
+                           e->info.n_head * e->info.head_dim, &e->calibration, err);
+}
+
+/* Every few rows one query, as the KV policy would predict it. */
+void calibration_gather(ashlar_engine *e, int layer)
+{
+    enum { EVERY = 8 };
+    const ashlar_model_info *info = &e->info;
+    float *q = e->calibration->query;
+    calibration_add(e->calibration, layer, e->pass.n_rows, e->act.k);
+    for (int row = 0; row < e->pass.n_rows; row += EVERY) {
+        forward_project(e, layer, e->act.normed, (size_t)info->n_embd, &row, 1, q);
+        lowrank_average_heads(info->n_head, info->n_head_kv, info->head_dim, q);
+        calibration_add_query(e->calibration, layer, q);
+    }
 }
 
 ashlar_status ashlar_calibration_write(ashlar_engine *e, const char *path, int sigma,

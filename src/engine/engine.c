@@ -4,6 +4,7 @@
  */
 #include "engine/engine.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,37 @@ static uint64_t session_bytes(const ashlar_options *o, const struct model_params
            ((uint64_t)o->n_ctx * sizeof(int32_t) + (uint64_t)p->n_vocab * sizeof(float));
 }
 
+/* The adapter file: the one asked for, else the one beside the model; *path is the caller's. */
+static ashlar_status find_adapter(const struct model *model, const ashlar_kv_options *o,
+                                  char **path, ashlar_error *err)
+{
+    const char *file = gguf_path(model->gguf);
+    *path = NULL;
+    if (o->adapter && strcmp(o->adapter, "none") == 0)
+        return ASHLAR_OK;
+    *path = o->adapter ? strdup(o->adapter) : adapter_file_beside(file);
+    if (!*path)
+        return error_memory(err, strlen(o->adapter ? o->adapter : file), "a file name");
+    if (!o->adapter && access(*path, F_OK) != 0) {
+        free(*path);
+        *path = NULL;
+    }
+    return ASHLAR_OK;
+}
+
+/* Settings that were chosen for another model are refused: they would be accepted, and bad. */
+static ashlar_status check_made_for(const struct model *model, const ashlar_kv_options *o,
+                                    ashlar_error *err)
+{
+    uint64_t own = gguf_fingerprint(model->gguf);
+    if (!o->made_for || o->made_for == own)
+        return ASHLAR_OK;
+    error_set(err, ASHLAR_BAD_INPUT, "%s: the KV profile was made for another model (%016" PRIx64
+              ", this is %016" PRIx64 ")", gguf_path(model->gguf), o->made_for, own);
+    error_hint(err, "ashlar tune -m MODEL -o PROFILE makes one for this model");
+    return ASHLAR_BAD_INPUT;
+}
+
 /* Memory of an engine with these options, whose KV settings are resolved on the way. */
 static ashlar_status estimate(const struct model *model, ashlar_options *o,
                               const struct kernels *kernels, const struct kv_policy **policy,
@@ -164,10 +196,17 @@ static ashlar_status estimate(const struct model *model, ashlar_options *o,
     out->activation_bytes =
         arena_bytes(&plan, &model->params, o->n_threads) + session_bytes(o, &model->params);
     uint64_t other = out->activation_bytes + (o->map_weights ? 0 : out->weights_bytes);
+    char *adapter = NULL;
     plan.kv.options = &o->kv;
-    status = kv_choose(&plan.kv, &o->kv, other, policy, why, why_size, err);
+    status = check_made_for(model, &o->kv, err);
+    if (status == ASHLAR_OK)
+        status = kv_choose(&plan.kv, &o->kv, other, policy, why, why_size, err);
+    if (status == ASHLAR_OK)
+        status = find_adapter(model, &o->kv, &adapter, err);
+    plan.kv.adapter = adapter;
     if (status == ASHLAR_OK)
         status = (*policy)->estimate(&plan.kv, &out->kv_bytes, err);
+    free(adapter);
     out->total_bytes = out->weights_bytes + out->kv_bytes + out->activation_bytes;
     return status;
 }
@@ -221,22 +260,6 @@ static ashlar_status open_sessions(ashlar_engine *e, ashlar_error *err)
     return ASHLAR_OK;
 }
 
-/* The adapter file: the one asked for, else the one beside the model. */
-static ashlar_status find_adapter(ashlar_engine *e, ashlar_error *err)
-{
-    const char *asked = e->options.kv.adapter, *model = gguf_path(e->model->gguf);
-    if (e->policy != &kv_policy_kvswap || (asked && strcmp(asked, "none") == 0))
-        return ASHLAR_OK;
-    e->adapter_path = asked ? strdup(asked) : adapter_file_beside(model);
-    if (!e->adapter_path)
-        return error_memory(err, strlen(asked ? asked : model), "a file name");
-    if (!asked && access(e->adapter_path, F_OK) != 0) {
-        free(e->adapter_path);
-        e->adapter_path = NULL;
-    }
-    return ASHLAR_OK;
-}
-
 static ashlar_status open_memory(ashlar_engine *e, ashlar_error *err)
 {
     const struct model_params *p = &e->model->params;
@@ -261,7 +284,8 @@ static ashlar_status open_memory(ashlar_engine *e, ashlar_error *err)
     if (!linear_init(&e->linear, e->kernels, e->pool, (int)plan.rows, plan.max_k, &e->arena) ||
         !attention_init(&e->attention, e->kernels, e->pool, &shape, &e->arena))
         return error_memory(err, bytes, "activations");
-    status = find_adapter(e, err);
+    if (e->policy == &kv_policy_kvswap)
+        status = find_adapter(e->model, &e->options.kv, &e->adapter_path, err);
     plan.kv.adapter = e->adapter_path;
     if (status == ASHLAR_OK)
         status = e->policy->open(&plan.kv, &e->kv, err);

@@ -102,6 +102,9 @@ ashlar_status forward_pass(ashlar_engine *e, ashlar_error *err);
 void forward_project(void *engine, int layer, const float *x, size_t x_stride, const int *rows,
                      int n_rows, float *q);
 
+/** Add the pass's keys of a layer, and some of its queries, to e->calibration. */
+void calibration_gather(ashlar_engine *e, int layer);
+
 /** The element type that `o` names. Errors: USAGE (unknown, or head_dim is not whole blocks of it). */
 ashlar_status kv_type(const ashlar_kv_options *o, int head_dim, enum tensor_type *type, ashlar_error *err);
 

@@ -254,7 +254,7 @@ static void run_layer(ashlar_engine *e, int index, ashlar_error *err)
     linear_run(&e->linear, e->pass.n_rows, a->normed, n_embd, jobs, last ? 2 : 3);
     run_rows(&step, store_key_rows);
     if (e->calibration)
-        calibration_add(e->calibration, index, e->pass.n_rows, a->k);
+        calibration_gather(e, index);
     if (last) {
         keep_wanted_rows(e);
         linear_run(&e->linear, e->pass.n_rows, a->normed, n_embd, &jobs[2], 1);

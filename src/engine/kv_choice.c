@@ -11,6 +11,7 @@
 
 #include "base/os.h"
 #include "base/text.h"
+#include "kvswap/lowrank.h"
 
 static ashlar_status check_options(const ashlar_kv_options *o, ashlar_error *err)
 {
@@ -30,7 +31,10 @@ static ashlar_status check_options(const ashlar_kv_options *o, ashlar_error *err
                          o->io_latency);
     if (!(o->mass >= 0.0f && o->mass <= 1.0f))
         return error_set(err, ASHLAR_USAGE, "selected mass %g is not between 0 and 1", o->mass);
-    if (o->group_tokens < 0 || o->select_tokens < 0 || o->reuse_tokens < 0 ||
+    enum score_type type;
+    if (o->metadata && !lowrank_type_parse(o->metadata, &type))
+        return error_set(err, ASHLAR_USAGE, "KV metadata %s: not int8, int4 or f16", o->metadata);
+    if (o->group_tokens < 0 || o->rank < 0 || o->select_tokens < 0 || o->reuse_tokens < 0 ||
         o->recent_tokens < 0 || o->sigma < 0 || o->check_every < 0 || o->recent_tokens > 65536 ||
         o->sigma > 1024)
         return error_set(err, ASHLAR_USAGE, "KV settings: a size is negative or absurd");

@@ -1,10 +1,15 @@
-/* avx2_score.c: low-rank scores, 16 products at a time in 16-bit pairs (no saturation: 255 * 127 *
- * 2 fits 32 bits). */
+/*
+ * avx2_score.c: low-rank scores. Bytes are multiplied in 16-bit pairs (255 * 127 * 2 fits 32 bits,
+ * not 16); halves of bytes directly (15 * 127 * 2 fits 16 bits), low ones in one lane and high ones
+ * in the other.
+ */
 #include "kernels/avx2.h"
 
 #if defined(__AVX2__)
 
-#include <immintrin.h>
+#include "kernels/avx2_inline.h"
+
+#include <math.h>
 
 static int sum_lanes(__m256i v)
 {
@@ -14,27 +19,109 @@ static int sum_lanes(__m256i v)
     return _mm_cvtsi128_si32(s);
 }
 
-static void score(int n_tokens, int rank, const uint8_t *rows, const float *scales,
-                  const int8_t *query, int query_sum, float query_scale, float *scores)
+static int dot_int8(int rank, const uint8_t *row, const int8_t *query)
 {
-    for (int t = 0; t < n_tokens; t++, rows += rank) {
-        __m256i sums = _mm256_setzero_si256();
-        int i = 0, rest = 0;
-        for (; i + 16 <= rank; i += 16) {
-            __m256i row = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(rows + i)));
-            __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(query + i)));
-            sums = _mm256_add_epi32(sums, _mm256_madd_epi16(row, q));
+    __m256i sums = _mm256_setzero_si256();
+    int i = 0, rest = 0;
+    for (; i + 16 <= rank; i += 16) {
+        __m256i r = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(row + i)));
+        __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(query + i)));
+        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(r, q));
+    }
+    for (; i < rank; i++)
+        rest += row[i] * query[i];
+    return sum_lanes(sums) + rest;
+}
+
+static void score_int8(const struct score_args *a)
+{
+    const uint8_t *row = a->rows;
+    for (int g = 0; g < a->n_groups; g++) {
+        int best = INT32_MIN;
+        for (int t = 0; t < a->group_tokens; t++, row += a->rank) {
+            int sum = dot_int8(a->rank, row, a->query);
+            best = sum > best ? sum : best;
         }
-        for (; i < rank; i++)
-            rest += rows[i] * query[i];
-        scores[t] =
-            (float)(sum_lanes(sums) + rest - SCORE_BIAS * query_sum) * scales[t] * query_scale;
+        best -= SCORE_BIAS8 * a->query_sum;
+        a->scores[g] = (float)best * avx2_scale(&a->scales[g]) * a->query_scale;
+    }
+}
+
+/* Eight bytes of a row, or sixteen, times the two queries that their halves belong to. */
+AVX2_INLINE __m256i products(__m128i bytes, __m128i q_low, __m128i q_high)
+{
+    __m256i nibbles =
+        _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes), _mm256_set1_epi8(15));
+    __m256i pairs = _mm256_maddubs_epi16(nibbles, _mm256_set_m128i(q_high, q_low));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+static int dot_int4(int half, const uint8_t *row, const int8_t *query)
+{
+    __m256i sums = _mm256_setzero_si256();
+    const int8_t *high = query + half;
+    int i = 0, rest = 0;
+    for (; i + 16 <= half; i += 16)
+        sums = _mm256_add_epi32(sums, products(_mm_loadu_si128((const void *)(row + i)),
+                                               _mm_loadu_si128((const void *)(query + i)),
+                                               _mm_loadu_si128((const void *)(high + i))));
+    for (; i + 8 <= half; i += 8)
+        sums = _mm256_add_epi32(sums, products(_mm_loadl_epi64((const void *)(row + i)),
+                                               _mm_loadl_epi64((const void *)(query + i)),
+                                               _mm_loadl_epi64((const void *)(high + i))));
+    for (; i < half; i++)
+        rest += (row[i] & 15) * query[i] + (row[i] >> 4) * high[i];
+    return sum_lanes(sums) + rest;
+}
+
+static void score_int4(const struct score_args *a)
+{
+    const uint8_t *row = a->rows;
+    int half = a->rank / 2;
+    for (int g = 0; g < a->n_groups; g++) {
+        int best = INT32_MIN;
+        for (int t = 0; t < a->group_tokens; t++, row += half) {
+            int sum = dot_int4(half, row, a->query);
+            best = sum > best ? sum : best;
+        }
+        best -= SCORE_BIAS4 * a->query_sum;
+        a->scores[g] = (float)best * avx2_scale(&a->scales[g]) * a->query_scale;
+    }
+}
+
+static float dot_f16(int rank, const uint16_t *row, const float *query)
+{
+    __m256 sums = _mm256_setzero_ps();
+    float part[8], rest = 0.0f;
+    int i = 0;
+    for (; i + 8 <= rank; i += 8)
+        sums = _mm256_fmadd_ps(avx2_load_f16(row + i), _mm256_loadu_ps(query + i), sums);
+    for (; i < rank; i++)
+        rest += avx2_scale(row + i) * query[i];
+    _mm256_storeu_ps(part, sums);
+    for (int j = 0; j < 8; j++)
+        rest += part[j];
+    return rest;
+}
+
+static void score_f16(const struct score_args *a)
+{
+    const uint16_t *row = a->rows;
+    for (int g = 0; g < a->n_groups; g++) {
+        float best = -INFINITY;
+        for (int t = 0; t < a->group_tokens; t++, row += a->rank) {
+            float sum = dot_f16(a->rank, row, a->query);
+            best = sum > best ? sum : best;
+        }
+        a->scores[g] = best * a->query_scale;
     }
 }
 
 void avx2_fill_score(struct kernels *table)
 {
-    table->score = score;
+    table->score[SCORE_INT8] = score_int8;
+    table->score[SCORE_INT4] = score_int4;
+    table->score[SCORE_F16] = score_f16;
 }
 
 #endif

@@ -48,6 +48,7 @@ struct tile {
 
 struct block {
     int n, padded;
+    bool in_place;
     const void *k, *v;     /* (padded, head_dim), F16 or float */
 };
 
@@ -126,23 +127,54 @@ static int setup_tiles(const struct attn_args *a, unsigned char *scratch, const 
     return n;
 }
 
-/* Copy keys [first, first + n) and their values together; zeros up to `padded`. */
+/* Ask for a run of rows of a span. */
+static void prefetch_rows(const struct kv_span *span, int row, int n, size_t dim)
+{
+    size_t from = (size_t)row * dim * 2, end = from + (size_t)n * dim * 2;
+    for (size_t i = from; i < end; i += 64) {
+        avx512_prefetch(span->k, i);
+        avx512_prefetch(span->v, i);
+    }
+}
+
+/* Ask for the next n keys from row `row` of `span` on, as far as there are any. */
+static void prefetch_keys(const struct attn_args *a, const struct kv_span **span, int *row, int n)
+{
+    const struct kv_span *end = a->spans + a->n_spans;
+    while (n > 0 && *span < end) {
+        if (*row >= (*span)->n) {
+            *row -= (*span)++->n;
+            continue;
+        }
+        int left = (*span)->n - *row, take = left < n ? left : n;
+        prefetch_rows(*span, *row, take, (size_t)a->head_dim);
+        *row += take;
+        n -= take;
+    }
+}
+
+/*
+ * Copy keys [first, first + n) and their values together; zeros up to `padded`. Scattered spans are
+ * too short for the processor to see where reading goes on, so the keys of the next block are asked
+ * for meanwhile.
+ */
 static void copy_block(const struct attn_args *a, int first, int n, int padded, uint16_t *k,
                        uint16_t *v)
 {
     size_t dim = (size_t)a->head_dim;
-    const struct kv_span *span = a->spans;
-    for (int done = 0; done < n; span++) {
-        if (first >= span->n) {
-            first -= span->n;
-            continue;
-        }
-        int take = span->n - first < n - done ? span->n - first : n - done;
-        size_t from = (size_t)first * dim * 2, to = (size_t)done * dim;
+    const struct kv_span *span = a->spans, *ahead;
+    int row = first, ahead_row;
+    for (; row >= span->n; span++)
+        row -= span->n;
+    ahead = span;
+    ahead_row = row + ATTN_BLOCK; /* prefetch_keys steps over spans that end before it */
+    for (int done = 0; done < n; span++, row = 0) {
+        int take = span->n - row < n - done ? span->n - row : n - done;
+        prefetch_keys(a, &ahead, &ahead_row, take);
+        size_t from = (size_t)row * dim * 2, to = (size_t)done * dim;
         memcpy(k + to, (const unsigned char *)span->k + from, (size_t)take * dim * 2);
         memcpy(v + to, (const unsigned char *)span->v + from, (size_t)take * dim * 2);
         done += take;
-        first = 0;
     }
     memset(k + (size_t)n * dim, 0, (size_t)(padded - n) * dim * 2);
     memset(v + (size_t)n * dim, 0, (size_t)(padded - n) * dim * 2);
@@ -160,6 +192,7 @@ static struct block find_block(const struct attn_args *a, int first, int n, uint
     if (n == b.padded && at + n <= span->n) {
         b.k = (const unsigned char *)span->k + (size_t)at * row_bytes;
         b.v = (const unsigned char *)span->v + (size_t)at * row_bytes;
+        b.in_place = true;
         return b;
     }
     uint16_t *k = copy, *v = copy + (size_t)ATTN_BLOCK * (size_t)a->head_dim;
@@ -253,7 +286,7 @@ AVX512_INLINE __m512 score_block(bool half, int rows, size_t dim, const struct t
     seen = _mm512_min_epi32(seen, _mm512_set1_epi32(b->n));
     size_t ahead = (size_t)ATTN_BLOCK * dim * 2;
     for (int at = 0; at < b->padded; at += keys) {
-        if (half)
+        if (half && b->in_place)
             for (size_t i = 0; i < (size_t)keys * dim * 2; i += 64) {
                 avx512_prefetch((const uint16_t *)b->k + (size_t)at * dim, ahead + i);
                 avx512_prefetch((const uint16_t *)b->v + (size_t)at * dim, ahead + i);

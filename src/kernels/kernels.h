@@ -90,6 +90,33 @@ struct attn_args {
     void *scratch;              /* attn_scratch_bytes, 64-byte aligned */
 };
 
+/**
+ * Rows that stand for keys, `rank` values each. Integers are stored with a bias, so that they are unsigned:
+ * SCORE_INT8 a byte each, SCORE_INT4 (even ranks) half a byte: byte i of a row holds value i in its low and
+ * value rank / 2 + i in its high bits. SCORE_F16: binary16.
+ */
+enum score_type { SCORE_INT8, SCORE_INT4, SCORE_F16, SCORE_TYPES };
+enum { SCORE_BIAS8 = 128, SCORE_BIAS4 = 8 };
+
+/**
+ * scores[g] = query_scale * scales[g] * max over the group's tokens t of sum_i row[t][i] * query[i], the bias
+ * taken off the rows; scales are not negative, and 1 for SCORE_F16.
+ */
+struct score_args {
+    int n_groups, group_tokens, rank;
+    const void *rows;       /* (n_groups, group_tokens) rows of score_row_bytes */
+    const uint16_t *scales; /* (n_groups) binary16; unused for SCORE_F16 */
+    const void *query;      /* (rank) int8_t from -127 to 127; float for SCORE_F16 */
+    int query_sum;          /* of an integer query */
+    float query_scale;
+    float *scores;          /* (n_groups) out */
+};
+
+static inline size_t score_row_bytes(enum score_type type, int rank)
+{
+    return type == SCORE_F16 ? 2 * (size_t)rank : type == SCORE_INT8 ? (size_t)rank : (size_t)rank / 2;
+}
+
 struct kernels {
     const char *name; /* "scalar", "avx2", "avx512", "amx", "neon" */
 
@@ -111,19 +138,15 @@ struct kernels {
     void (*add)(int n, const float *x, float *y);                          /* y += x */
     void (*to_f16)(int n, const float *x, uint16_t *y);
 
-    /**
-     * scores[t] = query_scale * scales[t] * sum_i (rows[t][i] - SCORE_BIAS) * query[i] for n_tokens rows
-     * of `rank` bytes; query_sum is the sum of query[]. Which keys matter: kvswap/lowrank.h.
-     */
-    void (*score)(int n_tokens, int rank, const uint8_t *rows, const float *scales,
-                  const int8_t *query, int query_sum, float query_scale, float *scores);
+    /* Which groups of keys matter: kvswap/lowrank.h. */
+    void (*score[SCORE_TYPES])(const struct score_args *args);
 
     /* For n_q from 1 (decode) to ATTN_MAX_Q (prefill). */
     void (*attend)(const struct attn_args *args);
     size_t (*attn_scratch_bytes)(int head_dim, int n_group, int n_q);
 };
 
-enum { ATTN_MAX_Q = 64, SCORE_BIAS = 128 };
+enum { ATTN_MAX_Q = 64 };
 
 /**
  * The best table for this machine, or the one called `isa`; NULL when the machine or build lacks it.

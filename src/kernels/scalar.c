@@ -290,7 +290,7 @@ static const struct kernels table = {
     .silu_mul = silu_mul,
     .add = add,
     .to_f16 = to_f16,
-    .score = scalar_score,
+    .score = {scalar_score_int8, scalar_score_int4, scalar_score_f16},
     .attend = scalar_attend,
     .attn_scratch_bytes = scalar_attn_scratch_bytes,
 };

@@ -14,7 +14,8 @@ unpack_fn scalar_unpack(enum tensor_type type);
 
 void scalar_attend(const struct attn_args *args);
 size_t scalar_attn_scratch_bytes(int head_dim, int n_group, int n_q);
-void scalar_score(int n_tokens, int rank, const uint8_t *rows, const float *scales,
-                  const int8_t *query, int query_sum, float query_scale, float *scores);
+void scalar_score_int8(const struct score_args *args);
+void scalar_score_int4(const struct score_args *args);
+void scalar_score_f16(const struct score_args *args);
 
 #endif

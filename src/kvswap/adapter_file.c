@@ -16,14 +16,14 @@
 #define ARCHITECTURE "ashlar-adapter"
 #define KEY(name) "ashlar.adapter." name
 
-enum { VERSION = 1 };
+enum { VERSION = 2, SIDES = 2 };
 
-/* Singular vectors have length 1; rounding may exceed it a little. */
-static const float LARGEST_VALUE = 1.01f;
+static const char *const sides[SIDES] = {"keys", "queries"}; /* in the order of enum adapter_side */
+static const float LARGEST_VALUE = 65504.0f; /* adapters are kept in binary16 or less */
 
-static void tensor_name(int layer, char name[64])
+static void tensor_name(int layer, int side, char name[64])
 {
-    snprintf(name, 64, "kvswap.blk.%d.adapter", layer);
+    snprintf(name, 64, "kvswap.blk.%d.%s", layer, sides[side]);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -32,7 +32,7 @@ static ashlar_status write_header(struct gguf_writer *w, uint64_t fingerprint,
                                   const struct calibration *c, int rank, ashlar_error *err)
 {
     char text[64];
-    uint64_t shape[2] = {(uint64_t)rank, (uint64_t)c->width};
+    uint64_t shape[2] = {(uint64_t)c->width, (uint64_t)rank};
     snprintf(text, sizeof text, "%016" PRIx64, fingerprint);
     gguf_writer_string(w, "general.architecture", ARCHITECTURE);
     gguf_writer_u32(w, KEY("version"), VERSION);
@@ -41,8 +41,8 @@ static ashlar_status write_header(struct gguf_writer *w, uint64_t fingerprint,
     gguf_writer_u32(w, KEY("width"), (uint32_t)c->width);
     gguf_writer_u32(w, KEY("rank"), (uint32_t)rank);
     gguf_writer_u32(w, KEY("tokens"), c->tokens < UINT32_MAX ? (uint32_t)c->tokens : UINT32_MAX);
-    for (int i = 0; i < c->n_layer; i++) {
-        tensor_name(i, text);
+    for (int i = 0; i < SIDES * c->n_layer; i++) {
+        tensor_name(i / SIDES, i % SIDES, text);
         gguf_writer_tensor(w, text, TENSOR_F32, 2, shape);
     }
     return gguf_writer_begin_data(w, err);
@@ -57,9 +57,10 @@ static ashlar_status write_layers(struct gguf_writer *w, const struct calibratio
     *energy_mean = 0.0;
     *energy_least = 1.0;
     for (int i = 0; i < c->n_layer && status == ASHLAR_OK; i++) {
-        status = calibration_fit(c, i, rank, a, &energy, err);
-        if (status == ASHLAR_OK)
-            status = gguf_writer_data(w, a, (size_t)c->width * (size_t)rank * sizeof *a, err);
+        size_t values = (size_t)c->width * (size_t)rank;
+        status = calibration_fit(c, i, rank, a, a + values, &energy, err);
+        for (int side = 0; side < SIDES && status == ASHLAR_OK; side++)
+            status = gguf_writer_data(w, a + (size_t)side * values, values * sizeof *a, err);
         *energy_mean += energy / c->n_layer;
         *energy_least = fmin(*energy_least, energy);
     }
@@ -71,9 +72,10 @@ ashlar_status adapter_file_write(const char *path, uint64_t fingerprint,
                                  double *energy_least, ashlar_error *err)
 {
     struct gguf_writer *w = NULL;
-    float *a = mem_array((size_t)c->width * (size_t)rank, sizeof *a);
+    size_t values = SIDES * (size_t)c->width * (size_t)rank;
+    float *a = mem_array(values, sizeof *a);
     if (!a)
-        return error_memory(err, (size_t)c->width * (size_t)rank * sizeof *a, "an adapter");
+        return error_memory(err, values * sizeof *a, "an adapter");
     ashlar_status status = gguf_writer_new(path, &w, err);
     if (status == ASHLAR_OK)
         status = write_header(w, fingerprint, c, rank, err);
@@ -138,38 +140,53 @@ static ashlar_status check_keys(const struct gguf *g, uint64_t fingerprint,
     *rank = (int)found;
     if (found >= a->rank)
         return ASHLAR_OK;
-    error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %lld columns, but %d are wanted", gguf_path(g),
+    error_set(err, ASHLAR_BAD_INPUT, "%s: key %s: %lld rows, but %d are wanted", gguf_path(g),
               KEY("rank"), (long long)found, a->rank);
     error_hint(err,
                "a higher --kv-sigma wants fewer; ashlar calibrate with a lower one makes more");
     return ASHLAR_BAD_INPUT;
 }
 
-static ashlar_status read_layer(const struct gguf *g, int layer, int file_rank, struct adapters *a,
-                                ashlar_error *err)
+/* The first rows of one matrix. */
+static ashlar_status read_matrix(const struct gguf *g, int layer, int side, int file_rank,
+                                 const struct adapters *a, float *to, ashlar_error *err)
 {
     char name[64];
-    tensor_name(layer, name);
+    tensor_name(layer, side, name);
     const struct gguf_tensor *t = gguf_find_tensor(g, name);
     if (!t)
         return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s is missing", gguf_path(g), name);
-    if (t->type != TENSOR_F32 || t->n_dims != 2 || t->shape[0] != (uint64_t)file_rank ||
-        t->shape[1] != (uint64_t)a->width)
+    if (t->type != TENSOR_F32 || t->n_dims != 2 || t->shape[0] != (uint64_t)a->width ||
+        t->shape[1] != (uint64_t)file_rank)
         return error_set(err, ASHLAR_BAD_INPUT,
                          "%s: tensor %s: not an F32 matrix of %d rows and %d columns", gguf_path(g),
-                         name, a->width, file_rank);
-    const unsigned char *from = gguf_data(g) + t->offset;
-    float *to = a->a + (size_t)layer * (size_t)a->width * (size_t)a->rank;
-    for (int i = 0; i < a->width; i++, from += (size_t)file_rank * sizeof *to, to += a->rank) {
-        memcpy(to, from, (size_t)a->rank * sizeof *to);
-        for (int j = 0; j < a->rank; j++)
-            if (!(fabsf(to[j]) <= LARGEST_VALUE))
-                return error_set(err, ASHLAR_BAD_INPUT,
-                                 "%s: tensor %s: value %g in row %d column %d is not "
-                                 "that of a unit vector",
-                                 gguf_path(g), name, (double)to[j], i, j);
-    }
+                         name, file_rank, a->width);
+    size_t values = (size_t)a->rank * (size_t)a->width;
+    memcpy(to, gguf_data(g) + t->offset, values * sizeof *to);
+    for (size_t i = 0; i < values; i++)
+        if (!(fabsf(to[i]) <= LARGEST_VALUE))
+            return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s: value %g in row %zu column %zu",
+                             gguf_path(g), name, (double)to[i], i / (size_t)a->width,
+                             i % (size_t)a->width);
     return ASHLAR_OK;
+}
+
+static ashlar_status read_layers(const struct gguf *g, int file_rank, struct adapters *a,
+                                 ashlar_error *err)
+{
+    size_t values = (size_t)a->rank * (size_t)a->width;
+    float *both = mem_array(SIDES * values, sizeof *both);
+    if (!both)
+        return error_memory(err, SIDES * values * sizeof *both, "an adapter");
+    ashlar_status status = ASHLAR_OK;
+    for (int i = 0; i < a->n_layer && status == ASHLAR_OK; i++) {
+        for (int side = 0; side < SIDES && status == ASHLAR_OK; side++)
+            status = read_matrix(g, i, side, file_rank, a, both + (size_t)side * values, err);
+        if (status == ASHLAR_OK)
+            adapters_set(a, i, both, both + values);
+    }
+    free(both);
+    return status;
 }
 
 ashlar_status adapter_file_read(const char *path, uint64_t fingerprint, struct adapters *a,
@@ -181,8 +198,8 @@ ashlar_status adapter_file_read(const char *path, uint64_t fingerprint, struct a
     if (status != ASHLAR_OK)
         return status;
     status = check_keys(g, fingerprint, a, &rank, err);
-    for (int i = 0; i < a->n_layer && status == ASHLAR_OK; i++)
-        status = read_layer(g, i, rank, a, err);
+    if (status == ASHLAR_OK)
+        status = read_layers(g, rank, a, err);
     for (int i = 0; i < a->n_layer; i++)
         a->ready[i] = status == ASHLAR_OK;
     gguf_close(g);

@@ -3,14 +3,15 @@
  *
  *   key                               type     value
  *   general.architecture              string   "ashlar-adapter"
- *   ashlar.adapter.version            u32      1
+ *   ashlar.adapter.version            u32      2
  *   ashlar.adapter.model_fingerprint  string   16 hex digits: gguf_fingerprint of the model
  *   ashlar.adapter.block_count        u32      layers
  *   ashlar.adapter.width              u32      KV heads * head_dim
- *   ashlar.adapter.rank               u32      columns, the largest singular value first
+ *   ashlar.adapter.rank               u32      rows of the matrices, the most useful first
  *   ashlar.adapter.tokens             u32      keys that each layer was fitted to
  *
- *   tensor kvswap.blk.N.adapter       F32      (width, rank), for N in [0, block_count)
+ *   tensor kvswap.blk.N.keys          F32      (rank, width), for N in [0, block_count)
+ *   tensor kvswap.blk.N.queries       F32      (rank, width)
  */
 #ifndef KVSWAP_ADAPTER_FILE_H
 #define KVSWAP_ADAPTER_FILE_H
@@ -19,15 +20,15 @@
 #include "kvswap/lowrank.h"
 
 /**
- * Fit every layer and write the file; *energy_mean and *energy_least: the share of the keys' squares that
- * the columns hold, over the layers. Errors: FAILED (I/O, LAPACK), NO_RESOURCE.
+ * Fit every layer and write the file; *energy_mean and *energy_least: the share of the mean square of
+ * q . k that the adapter keeps, over the layers. Errors: FAILED (I/O, LAPACK), NO_RESOURCE.
  */
 ashlar_status adapter_file_write(const char *path, uint64_t fingerprint, const struct calibration *c, int rank,
                                  double *energy_mean, double *energy_least, ashlar_error *err);
 
 /**
- * Fill in all layers of `a` (allocated, its shape set) with the first a->rank columns.
- * Errors: BAD_INPUT (not an adapter, another model's, another shape, too few columns: the key or
+ * Fill in all layers of `a` (allocated, its shape set) with the first a->rank rows.
+ * Errors: BAD_INPUT (not an adapter, another model's, another shape, too few rows: the key or
  * tensor is named), FAILED, NO_RESOURCE.
  */
 ashlar_status adapter_file_read(const char *path, uint64_t fingerprint, struct adapters *a, ashlar_error *err);

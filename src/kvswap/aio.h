@@ -47,6 +47,9 @@ struct aio_ops {
     /** Return once this request is finished. */
     void (*wait)(struct aio *aio, struct aio_request *request);
     void (*close)(struct aio *aio);
+    /* Optional, and never an error: see aio_use_memory and aio_use_file. */
+    void (*use_memory)(struct aio *aio, void *base, size_t bytes);
+    void (*use_file)(struct aio *aio, int fd, bool use);
 };
 
 /** First member of every implementation. */
@@ -96,6 +99,23 @@ static inline bool aio_finished(struct aio *aio, struct aio_request *request)
 static inline void aio_wait(struct aio *aio, struct aio_request *request)
 {
     aio->ops->wait(aio, request);
+}
+
+/**
+ * Most transfers will be to and from this memory: an implementation may pin it, so that the kernel need not
+ * look its pages up each time. All of it is then resident. Until aio_close it stays mapped.
+ */
+static inline void aio_use_memory(struct aio *aio, void *base, size_t bytes)
+{
+    if (aio->ops->use_memory)
+        aio->ops->use_memory(aio, base, bytes);
+}
+
+/** Announce a file that will be used often (use), or that it is about to be closed (!use). */
+static inline void aio_use_file(struct aio *aio, int fd, bool use)
+{
+    if (aio->ops->use_file)
+        aio->ops->use_file(aio, fd, use);
 }
 
 static inline void aio_close(struct aio *aio)

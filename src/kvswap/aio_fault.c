@@ -78,8 +78,25 @@ static void fault_close(struct aio *aio)
     free(f);
 }
 
-static const struct aio_ops fault_ops = {"faulty", fault_submit, fault_finished, fault_wait,
-                                         fault_close};
+static void fault_use_memory(struct aio *aio, void *base, size_t bytes)
+{
+    aio_use_memory(((struct fault *)aio)->inner, base, bytes);
+}
+
+static void fault_use_file(struct aio *aio, int fd, bool use)
+{
+    aio_use_file(((struct fault *)aio)->inner, fd, use);
+}
+
+static const struct aio_ops fault_ops = {
+    .name = "faulty",
+    .submit = fault_submit,
+    .finished = fault_finished,
+    .wait = fault_wait,
+    .close = fault_close,
+    .use_memory = fault_use_memory,
+    .use_file = fault_use_file,
+};
 
 ashlar_status aio_fault_open(struct aio *inner, struct aio_fault_plan *plan, struct aio **out,
                              ashlar_error *err)

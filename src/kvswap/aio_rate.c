@@ -56,8 +56,25 @@ static void rate_close(struct aio *aio)
     free(r);
 }
 
-static const struct aio_ops rate_ops = {"rate-limited", rate_submit, rate_finished, rate_wait,
-                                        rate_close};
+static void rate_use_memory(struct aio *aio, void *base, size_t bytes)
+{
+    aio_use_memory(((struct rate *)aio)->inner, base, bytes);
+}
+
+static void rate_use_file(struct aio *aio, int fd, bool use)
+{
+    aio_use_file(((struct rate *)aio)->inner, fd, use);
+}
+
+static const struct aio_ops rate_ops = {
+    .name = "rate-limited",
+    .submit = rate_submit,
+    .finished = rate_finished,
+    .wait = rate_wait,
+    .close = rate_close,
+    .use_memory = rate_use_memory,
+    .use_file = rate_use_file,
+};
 
 ashlar_status aio_rate_open(struct aio *inner, uint64_t bytes_per_second, double latency_seconds,
                             struct aio **out, ashlar_error *err)

@@ -136,8 +136,13 @@ static void threads_close(struct aio *aio)
     free(t);
 }
 
-static const struct aio_ops threads_ops = {"threads", threads_submit, threads_finished,
-                                           threads_wait, threads_close};
+static const struct aio_ops threads_ops = {
+    .name = "threads",
+    .submit = threads_submit,
+    .finished = threads_finished,
+    .wait = threads_wait,
+    .close = threads_close,
+};
 
 ashlar_status aio_threads_open(int depth, struct aio **out, ashlar_error *err)
 {

@@ -4,6 +4,10 @@
  *
  * Requests beyond the queue's depth wait in a ring of pointers until completions make room; they
  * are put into the kernel's queue whenever the caller submits or waits.
+ *
+ * Files and the memory that transfers use are registered where the kernel lets us (the memory
+ * counts against RLIMIT_MEMLOCK): it then looks neither up for each request. Whatever is not
+ * registered, or comes in several pieces, goes the plain way.
  */
 #include "kvswap/aio.h"
 
@@ -26,28 +30,63 @@ ashlar_status aio_uring_open(int depth, struct aio **out, ashlar_error *err)
 
 #include <liburing.h>
 
+enum {
+    FILES = 32,        /* registered at once */
+    PIECE_SHIFT = 30   /* the kernel registers at most 1 GiB at a time */
+};
+
 struct uring {
     struct aio base;
     struct io_uring ring;
     int depth, in_flight;
     struct aio_request **queue; /* ring of waiting requests */
     size_t queue_size, queue_first, queue_count;
+    unsigned char *memory; /* registered; NULL: none */
+    size_t memory_bytes;
+    bool has_files;
+    int files[FILES]; /* -1: free */
 };
+
+/* The number of the registered piece that holds [data, data + n); -1: none. */
+static int find_memory(const struct uring *u, const unsigned char *data, size_t n)
+{
+    uintptr_t at = (uintptr_t)data - (uintptr_t)u->memory;
+    if (!u->memory || at >= u->memory_bytes || n > u->memory_bytes - at ||
+        at >> PIECE_SHIFT != (at + n - 1) >> PIECE_SHIFT)
+        return -1;
+    return (int)(at >> PIECE_SHIFT);
+}
+
+static int find_file(const struct uring *u, int fd)
+{
+    for (int i = 0; i < FILES && u->has_files; i++)
+        if (u->files[i] == fd)
+            return i;
+    return -1;
+}
 
 static void prepare(struct uring *u, struct aio_request *r)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
-    unsigned char *data = r->data + r->done;
+    unsigned char *data = r->iov ? r->iov->iov_base : r->data + r->done;
     unsigned left = (unsigned)(r->bytes - r->done);
     uint64_t offset = r->offset + r->done;
-    if (r->iov && r->write)
-        io_uring_prep_writev(sqe, r->fd, r->iov, (unsigned)r->n_iov, offset);
+    int file = find_file(u, r->fd), fd = file < 0 ? r->fd : file;
+    int piece = r->iov && r->n_iov > 1 ? -1 : find_memory(u, data, left);
+    if (piece >= 0 && r->write)
+        io_uring_prep_write_fixed(sqe, fd, data, left, offset, piece);
+    else if (piece >= 0)
+        io_uring_prep_read_fixed(sqe, fd, data, left, offset, piece);
+    else if (r->iov && r->write)
+        io_uring_prep_writev(sqe, fd, r->iov, (unsigned)r->n_iov, offset);
     else if (r->iov)
-        io_uring_prep_readv(sqe, r->fd, r->iov, (unsigned)r->n_iov, offset);
+        io_uring_prep_readv(sqe, fd, r->iov, (unsigned)r->n_iov, offset);
     else if (r->write)
-        io_uring_prep_write(sqe, r->fd, data, left, offset);
+        io_uring_prep_write(sqe, fd, data, left, offset);
     else
-        io_uring_prep_read(sqe, r->fd, data, left, offset);
+        io_uring_prep_read(sqe, fd, data, left, offset);
+    if (file >= 0)
+        sqe->flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data(sqe, r);
     u->in_flight++;
 }
@@ -168,8 +207,49 @@ static void uring_close(struct aio *aio)
     free(u);
 }
 
-static const struct aio_ops uring_ops = {"io_uring", uring_submit, uring_finished, uring_wait,
-                                         uring_close};
+static void uring_use_memory(struct aio *aio, void *base, size_t bytes)
+{
+    struct uring *u = (struct uring *)aio;
+    struct iovec pieces[64];
+    unsigned n = 0;
+    if (u->memory || bytes > (size_t)64 << PIECE_SHIFT)
+        return;
+    for (size_t at = 0, size; at < bytes; at += size) {
+        size = bytes - at < (size_t)1 << PIECE_SHIFT ? bytes - at : (size_t)1 << PIECE_SHIFT;
+        pieces[n++] = (struct iovec){(unsigned char *)base + at, size};
+    }
+    if (io_uring_register_buffers(&u->ring, pieces, n) == 0) {
+        u->memory = base;
+        u->memory_bytes = bytes;
+    }
+}
+
+static void uring_use_file(struct aio *aio, int fd, bool use)
+{
+    struct uring *u = (struct uring *)aio;
+    int slot = find_file(u, use ? -1 : fd), value = use ? fd : -1;
+    if (use && find_file(u, fd) >= 0)
+        return;
+    if (slot >= 0 && io_uring_register_files_update(&u->ring, (unsigned)slot, &value, 1) == 1)
+        u->files[slot] = value;
+}
+
+static void open_files(struct uring *u)
+{
+    for (int i = 0; i < FILES; i++)
+        u->files[i] = -1;
+    u->has_files = io_uring_register_files(&u->ring, u->files, FILES) == 0;
+}
+
+static const struct aio_ops uring_ops = {
+    .name = "io_uring",
+    .submit = uring_submit,
+    .finished = uring_finished,
+    .wait = uring_wait,
+    .close = uring_close,
+    .use_memory = uring_use_memory,
+    .use_file = uring_use_file,
+};
 
 ashlar_status aio_uring_open(int depth, struct aio **out, ashlar_error *err)
 {
@@ -191,6 +271,7 @@ ashlar_status aio_uring_open(int depth, struct aio **out, ashlar_error *err)
         free(u);
         return error_errno(err, ASHLAR_FAILED, -result, "io_uring");
     }
+    open_files(u);
     *out = &u->base;
     return ASHLAR_OK;
 }

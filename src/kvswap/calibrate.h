@@ -1,6 +1,6 @@
 /*
- * calibrate.h: what an adapter is fitted to: each layer's Gram matrix K^T K of all keys seen, which holds
- * all that the right singular vectors of K need, in memory that does not grow with the number of keys.
+ * calibrate.h: what an adapter is fitted to: for each layer the sums of outer products of all keys seen, and
+ * of the queries, which hold all that the fit needs, in memory that does not grow with their number.
  */
 #ifndef KVSWAP_CALIBRATE_H
 #define KVSWAP_CALIBRATE_H
@@ -9,22 +9,27 @@
 
 struct calibration {
     int n_layer, width;
-    uint64_t tokens; /* counted in the first layer */
-    float *gram;     /* (n_layer, width, width): the upper triangles */
+    uint64_t tokens, queries; /* counted in the first layer */
+    float *keys_gram;         /* (n_layer, width, width): the upper triangles */
+    float *queries_gram;
+    float *query; /* room for one query of all heads, the caller's */
 };
 
 /** Errors: NO_RESOURCE. */
-ashlar_status calibration_new(int n_layer, int width, struct calibration **out, ashlar_error *err);
+ashlar_status calibration_new(int n_layer, int width, int query_values, struct calibration **out,
+                              ashlar_error *err);
 void calibration_free(struct calibration *c);
 
 /** Add n keys (n, width) of a layer, after RoPE. */
 void calibration_add(struct calibration *c, int layer, int n, const float *keys);
+/** Add a query (width), the mean over the heads of each KV head, after RoPE. */
+void calibration_add_query(struct calibration *c, int layer, const float *query);
 
 /**
- * The first `rank` right singular vectors of a layer's keys as the columns of a (width, rank), the largest
- * singular value first. *energy: their share of the keys' squares. Errors: NO_RESOURCE, FAILED (LAPACK).
+ * A layer's adapter (lowrank.h), keys and queries (rank, width). *share: of the mean square of q . k, how much
+ * the adapter keeps. Errors: NO_RESOURCE, FAILED (LAPACK).
  */
-ashlar_status calibration_fit(const struct calibration *c, int layer, int rank, float *a, double *energy,
-                              ashlar_error *err);
+ashlar_status calibration_fit(const struct calibration *c, int layer, int rank, float *keys,
+                              float *queries, double *share, ashlar_error *err);
 
 #endif

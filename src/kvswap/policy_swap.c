@@ -90,8 +90,10 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     if (status == ASHLAR_OK && !(kv->folder = strdup(config->options->folder)))
         status = error_memory(err, strlen(config->options->folder) + 1, "the KV folder's name");
     if (status == ASHLAR_OK) {
-        kv->adapters =
-            (struct adapters){config->n_layer, kv->plan.width, kv->plan.rank, NULL, NULL};
+        kv->adapters = (struct adapters){.kernels = config->kernels,
+                                         .n_layer = config->n_layer,
+                                         .width = kv->plan.width,
+                                         .rank = kv->plan.rank};
         if (!swap_layout_allocate(kv))
             status = error_memory(err, kv->plan.bytes, "the KV cache");
     }
@@ -109,6 +111,8 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     kv->stats.select_tokens = kv->plan.select_groups * kv->plan.shape.group_tokens;
     kv->stats.reuse_tokens = kv->plan.reuse_groups * kv->plan.shape.group_tokens;
     kv->stats.rank = kv->plan.rank;
+    kv->stats.metadata = metadata ? lowrank_type_name(kv->plan.metadata) : NULL;
+    kv->stats.memory = kv->plan.parts;
     kv->stats.adapter = metadata ? config->adapter : NULL;
     *out = kv;
     return ASHLAR_OK;
@@ -168,9 +172,11 @@ static void begin_item(struct kv *kv, int index, int *chunk_used, ashlar_error *
     struct swap_sequence *s = &kv->sequences[item->sequence];
     ashlar_error error;
     item->status = ASHLAR_OK;
-    if (!s->broken && !s->swapped && groups_after(kv, item) > kv->plan.reuse_groups &&
-        swap_spill(kv, item->sequence, &error) != ASHLAR_OK)
-        swap_break(kv, item->sequence, &error);
+    if (!s->broken && !s->swapped && groups_after(kv, item) > kv->plan.reuse_groups) {
+        aio_use_memory(kv->aio, kv->pages, kv->pages_bytes); /* the first time; then it is known */
+        if (swap_spill(kv, item->sequence, &error) != ASHLAR_OK)
+            swap_break(kv, item->sequence, &error);
+    }
     if (s->broken) {
         refuse(item, &s->error, err);
         return;
@@ -224,6 +230,7 @@ static void swap_begin(struct kv *kv, struct kv_item *items, int n_items, ashlar
         err->status = ASHLAR_OK;
     kv->items = items;
     kv->n_items = n_items;
+    kv->n_choosing = 0;
     kv->step++;
     swap_stage_drain(kv);
     for (int i = 0; i < n_items; i++)
@@ -260,6 +267,7 @@ static void swap_predict(struct kv *kv, int layer, const float *x, size_t x_stri
         submit_window(kv);
     if (!kv->metadata)
         return;
+    swap_sample(kv, layer, x, x_stride);
     if (layer <= 1) {
         swap_predict_queries(kv, layer, x, x_stride);
         swap_choice_start(kv, true);
@@ -367,11 +375,14 @@ static void show_window(struct kv *kv, int layer, const struct stream_window *w,
 static void stream_window(struct kv *kv, int layer, struct kv_view *views, ashlar_error *err)
 {
     int buffer = kv->stream_used & 1;
-    const struct stream_window *w = &kv->stream[kv->stream_used++ % kv->n_stream];
+    const struct stream_window *w = &kv->stream[kv->stream_used % kv->n_stream];
     double start = os_time_seconds();
+    if (kv->stream_submitted == kv->stream_used++)
+        submit_window(kv); /* the only window there is */
     aio_wait(kv->aio, &kv->window_reads[buffer]);
     kv->stats.wait_seconds += os_time_seconds() - start;
-    submit_window(kv); /* into the other buffer, whose window is done */
+    if (kv->plan.n_windows > 1)
+        submit_window(kv); /* into the other buffer, whose window is done */
     ashlar_error error;
     if (kv->items[w->item].status != ASHLAR_OK)
         return;
@@ -407,13 +418,13 @@ static void show_resident(struct kv *kv, int item, int layer, struct kv_view *vi
 static void swap_window(struct kv *kv, int layer, int window, struct kv_view *views,
                         ashlar_error *err)
 {
+    swap_choice_join(kv); /* this layer's, when it is not done yet */
     for (int i = 0; i < kv->n_items; i++)
         views[i] = (struct kv_view){.total_keys = key_count(kv, i, layer)};
     if (window < kv->n_stream) {
         stream_window(kv, layer, views, err);
         return;
     }
-    swap_choice_join(kv);
     if (kv->n_choosing > 0 && !swap_reads_finished(kv, layer))
         swap_choice_start(kv, true); /* the disk is behind: give it more before waiting */
     double start = os_time_seconds();
@@ -467,8 +478,10 @@ static void absorb(struct kv *kv, int item, int layer, ashlar_error *err)
 static void swap_end(struct kv *kv, int layer, ashlar_error *err)
 {
     for (int i = 0; i < kv->n_items; i++)
-        if (kv->swap_items[i].chunked)
+        if (kv->swap_items[i].chunked) {
+            swap_choice_join(kv); /* indexing shares its scratch */
             absorb(kv, i, layer, err);
+        }
     swap_stage_submit(kv); /* written while the next layer computes */
     report(kv, err);
 }

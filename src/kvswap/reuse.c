@@ -1,6 +1,11 @@
-/* reuse.c: see reuse.h. A scan for the oldest slot costs less than keeping a list for some 50
- * slots. */
+/*
+ * reuse.c: see reuse.h. The use counts of all slots halve at the same pace, so their order changes
+ * only where one is used: kept as logarithms, seen from step 0, they need no touching in between. A
+ * scan for the least costs less than keeping order among some 50 to 150 slots.
+ */
 #include "kvswap/reuse.h"
+
+#include <math.h>
 
 void reuse_clear(struct reuse *r, int max_groups)
 {
@@ -10,31 +15,43 @@ void reuse_clear(struct reuse *r, int max_groups)
         r->slot_of[g] = -1;
 }
 
+/* What one use in `step` is worth. */
+static double heat_of_use(int step)
+{
+    return (double)step / REUSE_HALF_LIFE;
+}
+
 int reuse_find(struct reuse *r, int group, int step)
 {
     int slot = r->slot_of[group];
-    if (slot >= 0)
+    if (slot >= 0 && r->used_at[slot] != step) {
+        double use = heat_of_use(step);
+        r->heat[slot] = use + log2(1.0 + exp2(r->heat[slot] - use));
         r->used_at[slot] = step;
+    }
     return slot;
 }
 
 int reuse_take(struct reuse *r, int group, int step)
 {
-    int oldest = -1;
+    int least = -1;
     for (int i = 0; i < r->n_slots; i++) {
-        if (r->used_at[i] == step && r->group_of[i] >= 0)
-            continue;
-        if (oldest < 0 || r->used_at[i] < r->used_at[oldest])
-            oldest = i;
+        if (r->group_of[i] < 0) {
+            least = i;
+            break;
+        }
+        if (r->used_at[i] != step && (least < 0 || r->heat[i] < r->heat[least]))
+            least = i;
     }
-    if (oldest < 0)
+    if (least < 0)
         return -1;
-    if (r->group_of[oldest] >= 0)
-        r->slot_of[r->group_of[oldest]] = -1;
-    r->group_of[oldest] = group;
-    r->used_at[oldest] = step;
-    r->slot_of[group] = oldest;
-    return oldest;
+    if (r->group_of[least] >= 0)
+        r->slot_of[r->group_of[least]] = -1;
+    r->group_of[least] = group;
+    r->used_at[least] = step;
+    r->heat[least] = heat_of_use(step);
+    r->slot_of[group] = least;
+    return least;
 }
 
 void reuse_drop(struct reuse *r, int group)

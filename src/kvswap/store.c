@@ -125,6 +125,8 @@ ashlar_status store_open(struct store *s, const struct store_shape *shape,
         return error_memory(err, store_resident_bytes(shape), "KV checksums");
     ashlar_status status = create_file(s, options, err);
     if (status == ASHLAR_OK)
+        aio_use_file(s->aio, s->fd, true);
+    if (status == ASHLAR_OK)
         status = write_header(s, options->fingerprint, err);
     if (status != ASHLAR_OK)
         store_close(s);
@@ -134,6 +136,7 @@ ashlar_status store_open(struct store *s, const struct store_shape *shape,
 void store_close(struct store *s)
 {
     if (s->fd >= 0) {
+        aio_use_file(s->aio, s->fd, false); /* or it would keep the file on the disk */
         unlink(s->path);
         close(s->fd);
     }

@@ -5,7 +5,7 @@
  *
  *   groups [0, n_groups)   whole groups: on disk when the sequence is swapped, in slots otherwise;
  *                          a swapped sequence's slots are the reuse buffer
- *   tail                   the newest tokens: at least the recent window, less than two groups more
+ *   tail                   the newest tokens: at least the recent window, less than a group more
  *   chunk                  during a pass of many tokens, the pass's own (one layer at a time)
  *
  * Invariants:
@@ -31,15 +31,19 @@ struct swap_plan {
     struct store_shape shape;
     int width;         /* n_head_kv * head_dim */
     int rank;          /* 0: no metadata (stream) */
+    enum score_type metadata;
     int select_groups; /* M */
     int reuse_groups;  /* C, at least M */
     int recent_tokens; /* always kept in the tail */
     int tail_tokens;   /* room of the tail */
+    int n_windows;     /* streaming windows: 2, so that one is read while the other is used, or 1 */
     int window_groups; /* of one streaming window */
+    size_t fit_bytes;  /* of fitting adapters to a prompt; 0: a file brings them */
     int stage_groups;  /* of one write-behind buffer */
     int index_groups;  /* projected at once */
     int max_spans;     /* of one head in a view */
     uint64_t bytes;    /* resident, everything counted */
+    ashlar_kv_memory parts;
 };
 
 struct swap_layer {
@@ -125,7 +129,7 @@ struct kv {
     unsigned char *chunk;            /* (2, n_head_kv, max_tokens, head_dim) */
     struct stream_window *stream;    /* (max_items * windows of a full sequence) of every layer */
     int n_stream;
-    unsigned char *windows[2];
+    unsigned char *windows[2]; /* the same twice when there is one */
     struct aio_request window_reads[2];
     int stream_submitted, stream_used; /* over all layers */
     struct stage stages[2];
@@ -136,12 +140,11 @@ struct kv {
     float *keys, *projected;  /* (index tokens, width), (index tokens, rank) */
     int *rows, *select_items;  /* (max_items) of the items whose queries are below; select_items -1: broken */
     int n_choosing, choosing_layer;
+    bool scored;              /* those items' groups have scores */
     bool choosing;            /* swap_choice_start's job is not joined */
     float *queries;           /* (max_items, n_head, head_dim) */
-    int8_t *query_rows;       /* (max_items, rank) */
-    float *query_scales;      /* (max_items) */
-    int *query_sums;          /* (max_items) */
-    float *scores;            /* (max_groups) of one item */
+    struct lowrank_query *query_rows; /* (max_items) */
+    float *scores;            /* (max_items, max_groups) */
     int *order;               /* (max_groups) */
 
     /* recall meter, when options.check_every is set */
@@ -181,6 +184,10 @@ void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, 
 void swap_stage_submit(struct kv *kv);
 void swap_stage_drain(struct kv *kv);
 
+/* swap_sample.c: queries that adapters are fitted to. */
+/** Keep some queries of a prompt for the layer's adapter, from its normed input x, unless it has one. */
+void swap_sample(struct kv *kv, int layer, const float *x, size_t x_stride);
+
 /* swap_predict.c: which groups a layer will need. */
 /** Project the layer's queries from x (rows of the pass). */
 void swap_predict_queries(struct kv *kv, int layer, const float *x, size_t x_stride);
@@ -209,6 +216,12 @@ size_t swap_check_scratch_bytes(const struct kv_config *c); /* per KV head */
  * Reads everything through the first window. Errors: as store_check.
  */
 ashlar_status swap_check(struct kv *kv, int layer, int item, const float *q, ashlar_error *err);
+
+/** What the metadata's rows are. */
+static inline struct lowrank_format swap_format(const struct swap_plan *p)
+{
+    return (struct lowrank_format){p->metadata, p->rank, p->shape.group_tokens};
+}
 
 static inline struct swap_sequence *swap_of(const struct kv *kv, int item)
 {

@@ -16,7 +16,11 @@ enum {
     RECENT_TOKENS = 32,     /* StreamingLLM (arXiv 2309.17453) keeps such a window and 4 sinks */
     GROUP_BYTES = 16 << 10, /* a read that NVMe and eMMC serve at a good rate */
     GROUP_TOKENS_MAX = 16,  /* larger groups catch less of the attention at small budgets */
-    INDEX_TOKENS = 256      /* keys projected at once; also what a prompt's adapter is fitted to */
+    FIT_TOKENS = 256,       /* keys that a prompt's adapter is fitted to */
+    FIT_LEAST = 128,
+    INDEX_TOKENS = 64, /* keys projected at once when a file brings the adapters */
+    INDEX_LEAST = 16,
+    STAGE_LEAST = 4 /* groups of a write-behind buffer where the budget is tight */
 };
 
 static int divide_up(int a, int b)
@@ -29,10 +33,11 @@ static int clamp(int value, int low, int high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* Memory being handed out; base NULL: only the sum counts. */
+/* Memory being handed out; base NULL: only the sums count. */
 struct cursor {
     unsigned char *base;
     size_t used;
+    ashlar_kv_memory parts;
 };
 
 static void *take(struct cursor *c, size_t n, size_t item_bytes, size_t align)
@@ -43,18 +48,32 @@ static void *take(struct cursor *c, size_t n, size_t item_bytes, size_t align)
     return piece;
 }
 
+/* The same, counted as one of the parts that are named in reports; what is not is "other". */
+static void *take_part(struct cursor *c, uint64_t *part, size_t n, size_t item_bytes, size_t align)
+{
+    size_t before = c->used;
+    void *piece = take(c, n, item_bytes, align);
+    *part += c->used - before;
+    return piece;
+}
+
 static void place_layer(const struct swap_plan *p, struct cursor *c, struct swap_layer *l)
 {
     size_t slots = (size_t)p->reuse_groups, groups = (size_t)p->shape.max_groups;
-    l->slots = take(c, slots, store_group_bytes(&p->shape), AIO_ALIGN);
-    l->tail = take(c, (size_t)p->tail_tokens, store_token_bytes(&p->shape), 64);
+    l->slots = take_part(c, &c->parts.reuse, slots, store_group_bytes(&p->shape), AIO_ALIGN);
+    l->tail =
+        take_part(c, &c->parts.recent, (size_t)p->tail_tokens, store_token_bytes(&p->shape), 64);
     l->reuse.n_slots = p->reuse_groups;
     l->reuse.group_of = take(c, slots, sizeof(int), 64);
     l->reuse.used_at = take(c, slots, sizeof(int), 64);
+    l->reuse.heat = take(c, slots, sizeof(double), 64);
     l->reuse.slot_of = take(c, groups, sizeof(int), 64);
+    struct lowrank_format format = swap_format(p);
     size_t tokens = p->rank ? groups * (size_t)p->shape.group_tokens : 0;
-    l->rows.rows = take(c, tokens, (size_t)p->rank, 64);
-    l->rows.scales = take(c, tokens, sizeof(float), 64);
+    l->rows.rows =
+        take_part(c, &c->parts.metadata, tokens, score_row_bytes(p->metadata, p->rank), 64);
+    l->rows.scales = take_part(c, &c->parts.metadata, p->rank ? lowrank_scales(&format, groups) : 0,
+                               sizeof(uint16_t), 64);
 }
 
 static void place_selection(const struct swap_plan *p, struct cursor *c, struct selection *sel)
@@ -69,13 +88,22 @@ static void place_buffers(struct kv *kv, struct cursor *c)
 {
     const struct swap_plan *p = &kv->plan;
     size_t group = store_group_bytes(&p->shape), stage = (size_t)p->stage_groups;
+    unsigned char *windows = take_part(c, &c->parts.windows,
+                                       (size_t)(p->n_windows * p->window_groups), group, AIO_ALIGN);
+    kv->adapters.fit_scratch =
+        (void *)windows; /* no group is on disk before the first are fitted */
+    if (p->fit_bytes > (size_t)(p->n_windows * p->window_groups) * group)
+        take_part(c, &c->parts.adapters,
+                  p->fit_bytes - (size_t)(p->n_windows * p->window_groups) * group, 1, 1);
     for (int i = 0; i < 2; i++) {
-        kv->windows[i] = take(c, (size_t)p->window_groups, group, AIO_ALIGN);
-        kv->stages[i].data = take(c, stage, group, AIO_ALIGN);
+        size_t first = (size_t)(i % p->n_windows * p->window_groups);
+        kv->windows[i] = windows ? windows + first * group : NULL;
+        kv->stages[i].data = take_part(c, &c->parts.stages, stage, group, AIO_ALIGN);
         kv->stages[i].requests = take(c, stage, sizeof *kv->stages[i].requests, 64);
         kv->stages[i].owners = take(c, stage, sizeof(int), 64);
     }
-    kv->chunk = take(c, (size_t)kv->config.max_tokens, store_token_bytes(&p->shape), 64);
+    kv->chunk = take_part(c, &c->parts.chunk, (size_t)kv->config.max_tokens,
+                          store_token_bytes(&p->shape), 64);
 }
 
 static void place_scratch(struct kv *kv, struct cursor *c)
@@ -91,20 +119,33 @@ static void place_scratch(struct kv *kv, struct cursor *c)
         take(c, items * (size_t)config->n_head_kv * (size_t)p->max_spans, sizeof *kv->spans, 64);
     kv->keys = take(c, tokens, (size_t)p->width * sizeof(float), 64);
     kv->projected = take(c, tokens, (size_t)p->rank * sizeof(float), 64);
-    kv->adapters.a =
-        take(c, (size_t)p->shape.n_layer * (size_t)p->width, (size_t)p->rank * sizeof(float), 64);
-    kv->adapters.ready = take(c, (size_t)p->shape.n_layer, sizeof(bool), 64);
     kv->rows = take(c, items, sizeof(int), 64);
     kv->select_items = take(c, items, sizeof(int), 64);
     kv->order = take(c, groups, sizeof(int), 64);
     if (!p->rank)
         return;
+    struct lowrank_format format = swap_format(p);
     size_t q_width = (size_t)config->n_head * (size_t)config->head_dim;
     kv->queries = take(c, items * q_width, sizeof(float), 64);
-    kv->query_rows = take(c, items, (size_t)p->rank, 64);
-    kv->query_scales = take(c, items, sizeof(float), 64);
-    kv->query_sums = take(c, items, sizeof(int), 64);
-    kv->scores = take(c, groups, sizeof(float), 64);
+    kv->query_rows = take(c, items, sizeof *kv->query_rows, 64);
+    for (size_t i = 0; i < items; i++) {
+        void *row = take(c, 1, lowrank_query_bytes(&format), 64);
+        if (c->base)
+            kv->query_rows[i].row = row;
+    }
+    kv->scores = take(c, items * groups, sizeof(float), 64);
+}
+
+static void place_adapters(struct kv *kv, struct cursor *c)
+{
+    const struct swap_plan *p = &kv->plan;
+    size_t n_layer = (size_t)p->shape.n_layer, rank = (size_t)p->rank;
+    uint64_t *part = &c->parts.adapters;
+    struct adapters *a = &kv->adapters;
+    a->data = take_part(c, part, n_layer * 2 * rank, adapters_row_bytes(p->width), 64);
+    a->ready = take_part(c, part, n_layer, sizeof *a->ready, 64);
+    a->n_samples = take_part(c, part, n_layer, sizeof *a->n_samples, 64);
+    a->matrix = take_part(c, part, rank * (size_t)p->width, sizeof *a->matrix, 64);
 }
 
 static void place_meter(struct kv *kv, struct cursor *c)
@@ -125,6 +166,7 @@ static void place_all(struct kv *kv, struct cursor *c)
 {
     place_buffers(kv, c);
     place_scratch(kv, c);
+    place_adapters(kv, c);
     place_meter(kv, c);
     for (int parity = 0; parity < 2; parity++) {
         size_t reads = (size_t)kv->config.max_items * ((size_t)kv->plan.select_groups + 1);
@@ -148,12 +190,28 @@ static void place_all(struct kv *kv, struct cursor *c)
     }
 }
 
-static uint64_t measure(const struct kv_config *config, const struct swap_plan *plan)
+/* An adapter that no file brings is fitted to the prompt. */
+static bool fits_adapters(const struct kv_config *config, const struct swap_plan *plan)
+{
+    return plan->rank > 0 && !config->adapter;
+}
+
+static uint64_t measure(const struct kv_config *config, struct swap_plan *plan)
 {
     struct kv kv = {.config = *config, .plan = *plan};
-    struct cursor cursor = {0};
-    place_all(&kv, &cursor);
-    return cursor.used + (uint64_t)config->n_sequences * store_resident_bytes(&plan->shape);
+    struct cursor c = {0};
+    ashlar_kv_memory *m = &plan->parts;
+    int index_tokens = plan->index_groups * plan->shape.group_tokens;
+    plan->fit_bytes =
+        fits_adapters(config, plan) ? lowrank_fit_bytes(index_tokens, plan->width, plan->rank) : 0;
+    kv.plan.fit_bytes = plan->fit_bytes;
+    place_all(&kv, &c);
+    *m = c.parts;
+    m->checksums = (uint64_t)config->n_sequences * store_resident_bytes(&plan->shape);
+    plan->bytes = c.used + m->checksums;
+    m->other = plan->bytes - m->metadata - m->adapters - m->reuse - m->recent - m->windows -
+               m->chunk - m->stages - m->checksums;
+    return plan->bytes;
 }
 
 /* The smallest power of two of tokens that makes a group of GROUP_BYTES. */
@@ -172,19 +230,57 @@ static void set_reuse(struct swap_plan *p, int groups)
     p->max_spans = (most > p->select_groups + 1 ? most : p->select_groups + 1) + 2;
 }
 
+static ashlar_status refuse_budget(const struct kv_config *c, uint64_t least, ashlar_error *err)
+{
+    uint64_t budget = c->options->budget_bytes;
+    char need[16], have[16];
+    error_set(err, ASHLAR_NO_RESOURCE, "KV budget of %s is too small for %d tokens in %d session%s",
+              text_bytes(budget, have), c->n_ctx, c->n_sequences, c->n_sequences == 1 ? "" : "s");
+    error_hint(err, "the smallest that works is %s (%llu bytes)", text_bytes(least, need),
+               (unsigned long long)least);
+    return ASHLAR_NO_RESOURCE;
+}
+
+/*
+ * Until the least fits the budget, in this order: smaller write-behind buffers (a prompt waits for
+ * the disk a little more), metadata in four bits (next to nothing is lost: docs/benchmarks.md), one
+ * window (a prompt waits for every read), fewer keys at once.
+ */
+static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
+{
+    uint64_t budget = c->options->budget_bytes;
+    int low = p->stage_groups < STAGE_LEAST ? p->stage_groups : STAGE_LEAST, high = p->stage_groups;
+    if (!budget || measure(c, p) <= budget)
+        return ASHLAR_OK;
+    p->stage_groups = low;
+    if (measure(c, p) > budget && p->rank && !c->options->metadata)
+        p->metadata = SCORE_INT4;
+    if (measure(c, p) > budget)
+        p->n_windows = 1;
+    int index = divide_up(fits_adapters(c, p) ? FIT_LEAST : INDEX_LEAST, p->shape.group_tokens);
+    if (measure(c, p) > budget && index < p->index_groups)
+        p->index_groups = index;
+    uint64_t least = measure(c, p);
+    if (least > budget)
+        return refuse_budget(c, least, err);
+    while (low < high) { /* as large as they may be */
+        p->stage_groups = low + (high - low + 1) / 2;
+        if (measure(c, p) > budget)
+            high = p->stage_groups - 1;
+        else
+            low = p->stage_groups;
+    }
+    p->stage_groups = low;
+    return ASHLAR_OK;
+}
+
 /* The most slots that the budget allows, by bisection: the size rises with the number of slots. */
 static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
 {
-    uint64_t budget = c->options->budget_bytes, least = measure(c, p);
-    if (budget && least > budget) {
-        char need[16], have[16];
-        error_set(
-            err, ASHLAR_NO_RESOURCE, "KV budget of %s is too small for %d tokens in %d session%s",
-            text_bytes(budget, have), c->n_ctx, c->n_sequences, c->n_sequences == 1 ? "" : "s");
-        error_hint(err, "the smallest that works is %s (%llu bytes)", text_bytes(least, need),
-                   (unsigned long long)least);
-        return ASHLAR_NO_RESOURCE;
-    }
+    uint64_t budget = c->options->budget_bytes;
+    ashlar_status status = shrink(c, p, err);
+    if (status != ASHLAR_OK)
+        return status;
     int low = p->reuse_groups, high = p->shape.max_groups;
     if (!p->rank || (!budget && !c->options->reuse_tokens))
         high = low;
@@ -199,8 +295,21 @@ static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p
             low = middle;
     }
     set_reuse(p, low);
-    p->bytes = measure(c, p);
+    measure(c, p);
     return ASHLAR_OK;
+}
+
+/* What the options ask of the metadata. */
+static void plan_metadata(const struct kv_config *c, struct swap_plan *p)
+{
+    const ashlar_kv_options *o = c->options;
+    int group = p->shape.group_tokens;
+    int tokens = o->select_tokens ? o->select_tokens : SELECT_TOKENS;
+    p->metadata = SCORE_INT8;
+    if (o->metadata)
+        lowrank_type_parse(o->metadata, &p->metadata);
+    p->rank = o->rank ? clamp(o->rank, 2, p->width) / 2 * 2 : lowrank_rank(p->width, o->sigma);
+    p->select_groups = clamp(divide_up(tokens, group), 2, p->shape.max_groups);
 }
 
 ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct swap_plan *p,
@@ -217,16 +326,14 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
     p->shape.max_groups = divide_up(c->n_ctx, group);
     p->recent_tokens =
         divide_up(o->recent_tokens ? o->recent_tokens : RECENT_TOKENS, group) * group;
-    p->tail_tokens = p->recent_tokens + 2 * group;
+    p->tail_tokens = p->recent_tokens + group;
+    p->n_windows = 2;
     p->window_groups = attention_range_keys(c->n_ctx) / group;
     p->stage_groups = divide_up(c->max_tokens + p->tail_tokens, group);
-    p->index_groups =
-        INDEX_TOKENS / group < p->stage_groups ? INDEX_TOKENS / group : p->stage_groups;
-    if (metadata) {
-        int select = divide_up(o->select_tokens ? o->select_tokens : SELECT_TOKENS, group);
-        p->rank = lowrank_rank(p->width, o->sigma);
-        p->select_groups = clamp(select, 2, p->shape.max_groups);
-    }
+    if (metadata)
+        plan_metadata(c, p);
+    int index = (fits_adapters(c, p) ? FIT_TOKENS : INDEX_TOKENS) / group;
+    p->index_groups = index < p->stage_groups ? index : p->stage_groups;
     set_reuse(p, p->select_groups);
     return spend_budget(c, p, err);
 }

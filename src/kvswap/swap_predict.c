@@ -10,8 +10,8 @@
  *
  * The projection by the query weights is a step of the whole pool. All that follows is one job for
  * one thread, beside the layer's attention and feed-forward on the others: those steps are cut
- * small, so that nobody waits for it. It submits reads, so the pass's own thread does not touch
- * kv->aio before swap_choice_join.
+ * small, so that nobody waits for it. (A batch is scored by the whole pool first.) It submits
+ * reads, so the pass's own thread does not touch kv->aio before swap_choice_join.
  */
 #include <math.h>
 #include <string.h>
@@ -20,61 +20,65 @@
 #include "kvswap/select.h"
 #include "kvswap/swap.h"
 
-enum { READ_GROUPS = 64 }; /* neighbours of one read */
+enum {
+    SCORE_GROUPS = 256, /* groups of one chunk of scoring */
+    READ_GROUPS = 64    /* neighbours of one read */
+};
 
-/* Mean over the query heads that share a KV head: (n_head_kv, head_dim), in place at the front of
- * q. */
-static void average_heads(const struct kv *kv, float *q)
+static float *item_scores(const struct kv *kv, int index)
 {
-    int per_group = kv->config.n_head / kv->config.n_head_kv, dim = kv->config.head_dim;
-    for (int h = 0; h < kv->config.n_head_kv; h++)
-        for (int d = 0; d < dim; d++) {
-            float sum = 0.0f;
-            for (int g = 0; g < per_group; g++)
-                sum += q[(size_t)(h * per_group + g) * (size_t)dim + (size_t)d];
-            q[(size_t)h * (size_t)dim + (size_t)d] = sum / (float)per_group;
-        }
+    return kv->scores + (size_t)index * (size_t)kv->plan.shape.max_groups;
 }
 
-/* The projected query in int8; its scale takes in 1 / heads and 1 / sqrt(head_dim). */
-static void quantise_query(struct kv *kv, int index, const float *projected)
+/* Chunks of scoring of one item: enough for the item with most groups. */
+static int chunks_per_item(const struct kv *kv)
 {
-    int rank = kv->plan.rank, sum = 0;
-    int8_t *row = kv->query_rows + (size_t)index * (size_t)rank;
-    float most = 0.0f;
-    for (int i = 0; i < rank; i++)
-        most = fmaxf(most, fabsf(projected[i]));
-    float inverse = most > 0.0f ? 127.0f / most : 0.0f;
-    for (int i = 0; i < rank; i++) {
-        row[i] = (int8_t)lrintf(projected[i] * inverse);
-        sum += row[i];
+    int most = 0;
+    for (int i = 0; i < kv->n_choosing; i++) {
+        int item = kv->select_items[i];
+        int n = item < 0 ? 0 : swap_of(kv, item)->layers[kv->choosing_layer].n_groups;
+        most = n > most ? n : most;
     }
-    kv->query_sums[index] = sum;
-    kv->query_scales[index] =
-        most / 127.0f / (float)kv->config.n_head_kv / sqrtf((float)kv->config.head_dim);
+    return (most + SCORE_GROUPS - 1) / SCORE_GROUPS;
 }
 
-/* A group's score is the best of its tokens'. */
-static void score_groups(const struct kv *kv, int index, const struct swap_layer *l, float *scores)
+/* Scores of SCORE_GROUPS groups of one item: the best of each group's tokens. */
+static void score_chunk(void *context, int chunk, int n_chunks, int thread)
 {
-    enum { RUN = 256 }; /* tokens of one call of the kernel; whole groups */
-    int rank = kv->plan.rank, per_group = kv->plan.shape.group_tokens;
-    float token_scores[RUN];
-    for (int group = 0, n; group < l->n_groups; group += n) {
-        n = RUN / per_group < l->n_groups - group ? RUN / per_group : l->n_groups - group;
-        size_t token = (size_t)group * (size_t)per_group;
-        kv->config.kernels->score(n * per_group, rank, l->rows.rows + token * (size_t)rank,
-                                  l->rows.scales + token,
-                                  kv->query_rows + (size_t)index * (size_t)rank,
-                                  kv->query_sums[index], kv->query_scales[index], token_scores);
-        for (int g = 0; g < n; g++) {
-            const float *s = token_scores + g * per_group;
-            float best = s[0];
-            for (int t = 1; t < per_group; t++)
-                best = s[t] > best ? s[t] : best;
-            scores[group + g] = best;
-        }
+    (void)thread;
+    const struct kv *kv = context;
+    int per_item = n_chunks / kv->n_choosing, index = chunk / per_item;
+    if (kv->select_items[index] < 0)
+        return;
+    const struct swap_layer *l =
+        &swap_of(kv, kv->select_items[index])->layers[kv->choosing_layer];
+    int group = chunk % per_item * SCORE_GROUPS;
+    int end = group + SCORE_GROUPS < l->n_groups ? group + SCORE_GROUPS : l->n_groups;
+    struct lowrank_format format = swap_format(&kv->plan);
+    if (group >= end)
+        return;
+    lowrank_score(kv->config.kernels, &format, &l->rows, &kv->query_rows[index], group,
+                  end - group, item_scores(kv, index) + group);
+}
+
+/* From queries to vectors of `rank` bytes, and to scores: by the pool or by this thread alone. */
+static void score_all(struct kv *kv, bool shared)
+{
+    size_t q_width = (size_t)kv->config.n_head * (size_t)kv->config.head_dim;
+    struct lowrank_format format = swap_format(&kv->plan);
+    float scale = 1.0f / (float)kv->config.n_head_kv / sqrtf((float)kv->config.head_dim);
+    for (int i = 0; i < kv->n_choosing; i++) {
+        float *q = kv->queries + (size_t)i * q_width;
+        lowrank_average_heads(kv->config.n_head, kv->config.n_head_kv, kv->config.head_dim, q);
+        adapters_project(&kv->adapters, kv->choosing_layer, ADAPTER_QUERIES, 1, q, kv->projected);
+        lowrank_query_set(&format, kv->projected, scale, &kv->query_rows[i]);
     }
+    int n_chunks = kv->n_choosing * chunks_per_item(kv);
+    if (shared)
+        pool_run(kv->config.pool, n_chunks, score_chunk, kv);
+    for (int i = 0; i < n_chunks && !shared; i++)
+        score_chunk(kv, i, n_chunks, 0);
+    kv->scored = true;
 }
 
 /* Give every chosen group that is not in memory a slot. */
@@ -126,22 +130,24 @@ static void choose(struct kv *kv, struct selection *sel, int item, int layer, co
     take_slots(kv, sel, l);
 }
 
-/* Project the queries of the items that select; what follows is choose_all's. */
 void swap_predict_queries(struct kv *kv, int layer, const float *x, size_t x_stride)
 {
     double start = os_time_seconds();
     swap_choice_join(kv);
     kv->n_choosing = 0;
+    kv->choosing_layer = layer;
     for (int i = 0; i < kv->n_items; i++) {
         if (kv->items[i].status != ASHLAR_OK || kv->swap_items[i].mode != SWAP_SELECT)
             continue;
         kv->rows[kv->n_choosing] = kv->items[i].first_row;
         kv->select_items[kv->n_choosing++] = i;
     }
-    kv->choosing_layer = layer;
     if (kv->n_choosing > 0)
         kv->config.project(kv->config.project_user, layer, x, x_stride, kv->rows, kv->n_choosing,
                            kv->queries);
+    kv->scored = false;
+    if (kv->n_choosing > 1) /* too much for one thread beside a layer's work */
+        score_all(kv, true);
     kv->stats.predict_seconds += os_time_seconds() - start;
 }
 
@@ -150,19 +156,15 @@ static void choose_all(void *context)
 {
     struct kv *kv = context;
     int layer = kv->choosing_layer, n_reads = 0;
-    size_t q_width = (size_t)kv->config.n_head * (size_t)kv->config.head_dim;
     struct aio_request *reads = kv->reads[layer & 1];
+    if (!kv->scored)
+        score_all(kv, false);
     for (int i = 0; i < kv->n_choosing; i++) {
         int item = kv->select_items[i];
-        float *q = kv->queries + (size_t)i * q_width;
         if (item < 0)
             continue;
-        average_heads(kv, q);
-        adapters_project(&kv->adapters, layer, 1, q, kv->projected);
-        quantise_query(kv, i, kv->projected);
-        score_groups(kv, i, &swap_of(kv, item)->layers[layer], kv->scores);
         struct selection *sel = &kv->selections[layer & 1][item];
-        choose(kv, sel, item, layer, kv->scores);
+        choose(kv, sel, item, layer, item_scores(kv, i));
         n_reads += plan_reads(sel, &swap_of(kv, item)->store, layer, reads + n_reads);
     }
     if (n_reads > 0)
@@ -179,6 +181,8 @@ void swap_choice_start(struct kv *kv, bool here)
         if (kv->items[kv->select_items[i]].status != ASHLAR_OK)
             kv->select_items[i] = -1; /* broken since */
     if (here) {
+        if (!kv->scored)
+            score_all(kv, true);
         choose_all(kv);
         kv->n_choosing = 0;
     } else {

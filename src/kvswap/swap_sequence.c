@@ -90,6 +90,7 @@ static ashlar_status index_groups(struct kv *kv, struct swap_layer *l, int layer
                                   unsigned char *data, ashlar_error *err)
 {
     int per_group = kv->plan.shape.group_tokens;
+    struct lowrank_format format = swap_format(&kv->plan);
     for (int piece; kv->metadata && n > 0; first += piece, n -= piece) {
         piece = n < kv->plan.index_groups ? n : kv->plan.index_groups;
         flatten_keys(kv, data, piece, kv->keys);
@@ -100,8 +101,9 @@ static ashlar_status index_groups(struct kv *kv, struct swap_layer *l, int layer
             if (status != ASHLAR_OK)
                 return status;
         }
-        adapters_project(&kv->adapters, layer, piece * per_group, kv->keys, kv->projected);
-        lowrank_store(&l->rows, kv->plan.rank, first * per_group, piece * per_group, kv->projected);
+        adapters_project(&kv->adapters, layer, ADAPTER_KEYS, piece * per_group, kv->keys,
+                         kv->projected);
+        lowrank_store(&format, &l->rows, first, piece, kv->projected);
     }
     return ASHLAR_OK;
 }
@@ -172,35 +174,57 @@ static void keep_tail(const struct kv *kv, struct swap_layer *l, int item, int n
                         pending_row(kv, l, item, n_tail, part, h, first + t), bytes);
 }
 
+/* Pending tokens [0, n groups) of a swapped sequence become groups on disk, as many at once as a
+ * stage holds. */
+static ashlar_status absorb_to_disk(struct kv *kv, int item, int layer, int n_tail, int n,
+                                    ashlar_error *err)
+{
+    struct swap_sequence *s = swap_of(kv, item);
+    struct swap_layer *l = &s->layers[layer];
+    int group = kv->plan.shape.group_tokens;
+    size_t group_bytes = store_group_bytes(&kv->plan.shape);
+    ashlar_status status = ASHLAR_OK;
+    for (int done = 0, piece; done < n && status == ASHLAR_OK; done += piece) {
+        piece = n - done < kv->plan.stage_groups ? n - done : kv->plan.stage_groups;
+        unsigned char *data = swap_stage_room(kv, piece);
+        for (int g = 0; g < piece; g++)
+            fill_group(kv, l, item, n_tail, (done + g) * group, data + (size_t)g * group_bytes);
+        status = index_groups(kv, l, layer, l->n_groups + done, piece, data, err);
+        if (status == ASHLAR_OK)
+            swap_stage_write(kv, kv->items[item].sequence, layer, l->n_groups + done, piece, data);
+        if (status == ASHLAR_OK)
+            status = check_broken(s, err);
+    }
+    return status;
+}
+
+/* The same of a resident one: into slots, of which free ones are taken in order. */
+static void absorb_to_slots(struct kv *kv, int item, int layer, int n_tail, int n)
+{
+    struct swap_layer *l = &swap_of(kv, item)->layers[layer];
+    for (int g = 0; g < n; g++) {
+        fill_group(kv, l, item, n_tail, g * kv->plan.shape.group_tokens,
+                   slot_data(kv, l, l->n_groups + g));
+        reuse_take(&l->reuse, l->n_groups + g, kv->step);
+    }
+}
+
 ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err)
 {
     const struct kv_item *it = &kv->items[item];
-    struct swap_sequence *s = swap_of(kv, item);
-    struct swap_layer *l = &s->layers[layer];
+    struct swap_layer *l = &swap_of(kv, item)->layers[layer];
     int group = kv->plan.shape.group_tokens;
     int total = it->position + it->n_tokens - l->n_groups * group;
     int n_tail = kv->swap_items[item].chunked ? total - it->n_tokens : total;
     int n = total > kv->plan.recent_tokens ? (total - kv->plan.recent_tokens) / group : 0;
-    if (n > 0) {
-        size_t group_bytes = store_group_bytes(&kv->plan.shape);
-        int first = l->n_groups;
-        unsigned char *data = s->swapped ? swap_stage_room(kv, n) : slot_data(kv, l, first);
-        for (int g = 0; g < n; g++)
-            fill_group(kv, l, item, n_tail, g * group, data + (size_t)g * group_bytes);
-        if (s->swapped) {
-            ashlar_status status = index_groups(kv, l, layer, first, n, data, err);
-            if (status != ASHLAR_OK)
-                return status;
-            swap_stage_write(kv, it->sequence, layer, first, n, data);
-            status = check_broken(s, err);
-            if (status != ASHLAR_OK)
-                return status;
-        } else {
-            for (int g = 0; g < n; g++)
-                reuse_take(&l->reuse, first + g, kv->step); /* free slots are taken in order */
-        }
-        l->n_groups += n;
+    if (n > 0 && swap_of(kv, item)->swapped) {
+        ashlar_status status = absorb_to_disk(kv, item, layer, n_tail, n, err);
+        if (status != ASHLAR_OK)
+            return status;
+    } else if (n > 0) {
+        absorb_to_slots(kv, item, layer, n_tail, n);
     }
+    l->n_groups += n > 0 ? n : 0;
     keep_tail(kv, l, item, n_tail, n * group, total - n * group);
     return ASHLAR_OK;
 }

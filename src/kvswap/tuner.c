@@ -18,6 +18,7 @@ enum {
     SCORE_RANK = 64,
     SCORE_TOKENS = 1 << 19, /* 32 MiB of rows: beyond the caches of most machines */
     SCORE_CHUNK = 1024,
+    SCORE_GROUP = 8,
     SELECT_GROUPS = 4096,
     SELECT_BEST = 50,
     LEAST_SELECTED = 16, /* groups: a prediction that chooses fewer misses more of what matters */
@@ -39,7 +40,8 @@ static const double NEARLY = 1.05; /* settings within this of the fastest count 
 struct score_bench {
     const struct kernels *kernels;
     uint8_t *rows;
-    float *scales, *scores;
+    uint16_t *scales;
+    float *scores;
 };
 
 static void score_chunk(void *context, int chunk, int n_chunks, int thread)
@@ -48,8 +50,12 @@ static void score_chunk(void *context, int chunk, int n_chunks, int thread)
     const struct score_bench *b = context;
     static const int8_t query[SCORE_RANK] = {1};
     size_t first = (size_t)chunk * SCORE_CHUNK;
-    b->kernels->score(SCORE_CHUNK, SCORE_RANK, b->rows + first * SCORE_RANK, b->scales + first,
-                      query, 1, 1.0f, b->scores + first);
+    size_t group = first / SCORE_GROUP;
+    struct score_args args = {
+        SCORE_CHUNK / SCORE_GROUP, SCORE_GROUP, SCORE_RANK, b->rows + first * SCORE_RANK,
+        b->scales + group,         query,       1,          1.0f,
+        b->scores + group};
+    b->kernels->score[SCORE_INT8](&args);
 }
 
 static double time_score(struct score_bench *b, struct pool *pool)
@@ -60,7 +66,7 @@ static double time_score(struct score_bench *b, struct pool *pool)
         pool_run(pool, SCORE_TOKENS / SCORE_CHUNK, score_chunk, b);
         best = fmin(best, os_time_seconds() - start);
     }
-    return best / ((double)SCORE_TOKENS * (SCORE_RANK + sizeof(float)));
+    return best / ((double)SCORE_TOKENS * SCORE_RANK);
 }
 
 static void no_work(void *context, int chunk, int n_chunks, int thread)
@@ -95,14 +101,16 @@ static double time_select(float *scores)
 ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool *pool,
                                       struct tune_costs *costs, ashlar_error *err)
 {
-    size_t bytes = (size_t)SCORE_TOKENS * (SCORE_RANK + 2 * sizeof(float));
+    size_t n_groups = SCORE_TOKENS / SCORE_GROUP;
+    size_t scores = (size_t)SELECT_GROUPS > n_groups ? (size_t)SELECT_GROUPS : n_groups;
+    size_t bytes = (size_t)SCORE_TOKENS * SCORE_RANK + n_groups * 2 + scores * sizeof(float);
     unsigned char *pages = mem_pages(bytes);
     if (!pages)
         return error_memory(err, bytes, "the measurement");
     memset(pages, 0, bytes); /* untouched pages would all be one page of zeros */
     struct score_bench b = {.kernels = kernels, .rows = pages};
-    b.scales = (float *)(void *)(pages + (size_t)SCORE_TOKENS * SCORE_RANK);
-    b.scores = b.scales + SCORE_TOKENS;
+    b.scales = (uint16_t *)(void *)(pages + (size_t)SCORE_TOKENS * SCORE_RANK);
+    b.scores = (float *)(void *)(b.scales + n_groups);
     costs->score_seconds = time_score(&b, pool);
     costs->select_seconds = time_select(b.scores);
     costs->handoff_seconds = time_handoff(pool);
@@ -130,16 +138,18 @@ static struct tune_choice estimate(const struct kv_config *c, const struct swap_
                             .select_tokens = p->select_groups * group,
                             .reuse_tokens = p->reuse_groups * group,
                             .rank = p->rank,
+                            .metadata = lowrank_type_name(p->metadata),
                             .bytes = p->bytes};
     x.hit_share = tune_hit_share(base_hits, p->select_groups, p->reuse_groups, p->shape.max_groups);
     x.misses = batch * p->select_groups * (1.0 - x.hit_share);
     x.io_seconds = tune_io_seconds(d, store_group_bytes(&p->shape), x.misses);
     double attended = (double)x.select_tokens + p->recent_tokens + group;
     x.compute_seconds = costs->layer_seconds + batch * attended * costs->attend_seconds;
-    x.predict_seconds = costs->query_seconds + PREDICT_HANDOFFS * costs->handoff_seconds +
-                        x.misses * d->submit_seconds +
-                        batch * (tokens * ((double)p->rank + sizeof(float)) * costs->score_seconds +
-                                 p->shape.max_groups * costs->select_seconds);
+    x.predict_seconds =
+        costs->query_seconds + PREDICT_HANDOFFS * costs->handoff_seconds +
+        x.misses * d->submit_seconds +
+        batch * (tokens * (double)score_row_bytes(p->metadata, p->rank) * costs->score_seconds +
+                 p->shape.max_groups * costs->select_seconds);
     /* The reads of layers 0 and 1 are waited for; the others' overlap the layer before. */
     int waited = n_layer < 2 ? n_layer : 2;
     x.step_seconds = costs->other_seconds + n_layer * (x.predict_seconds + x.compute_seconds) +

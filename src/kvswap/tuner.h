@@ -48,6 +48,7 @@ ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool
 /** One setting and what it is expected to cost; times are of one layer in one step of the batch. */
 struct tune_choice {
     int group_tokens, select_tokens, reuse_tokens, sigma, rank;
+    const char *metadata; /* its type; static */
     uint64_t bytes;   /* resident */
     double hit_share; /* of selected groups found in memory */
     double misses;    /* groups read per layer and step */

@@ -87,6 +87,9 @@ struct decl {
     struct initializer *init; /* NULL: none */
     struct decl **params;  /* of a function definition (n_params) */
     int n_params;
+    const char **taken;    /* of a function: labels whose addresses are taken (n_taken); such an address is
+                              the label's place in this list, from 1 */
+    int n_taken;
     struct stmt *body;     /* of a function definition */
     const char *refused;   /* not NULL: the definition holds what is not supported; the message with its place */
     struct location at;
@@ -106,7 +109,7 @@ enum expr_kind {
     EXPR_SHIFT_LEFT, EXPR_SHIFT_RIGHT, EXPR_AND, EXPR_XOR, EXPR_OR,
     EXPR_EQUAL, EXPR_UNEQUAL, EXPR_LESS, EXPR_LESS_EQUAL, EXPR_GREATER, EXPR_GREATER_EQUAL,
     EXPR_LOGICAL_AND, EXPR_LOGICAL_OR,
-    EXPR_CONDITIONAL, /* a ? b : c; b NULL: GNU a ?: c */
+    EXPR_CONDITIONAL, /* a ? b : c; b NULL: GNU a ?: c, whose value is a converted to type */
     EXPR_ASSIGN,      /* a = b */
     EXPR_ASSIGN_OP,   /* a op= b; op is one of ADD..OR */
     EXPR_PRE_INCREMENT, EXPR_PRE_DECREMENT, EXPR_POST_INCREMENT, EXPR_POST_DECREMENT,
@@ -145,12 +148,12 @@ struct stmt {
     struct expr *expr;        /* value, condition; may be NULL (for(;;), return;) */
     struct expr *step;        /* FOR */
     struct stmt *init;        /* FOR */
-    struct stmt *body, *otherwise;
+    struct stmt *body, *otherwise; /* body: also what LABEL, CASE and DEFAULT label */
     struct stmt **items;      /* BLOCK (n) */
     int n;
     struct decl *decl;        /* DECL: an auto or static local */
     int64_t low, high;        /* CASE: GNU ranges have low < high */
-    const char *label;        /* LABEL, GOTO */
+    const char *label;        /* LABEL, GOTO; of a computed goto NULL, and expr is its target */
 };
 
 struct unit {

@@ -272,17 +272,6 @@ static void make_text(struct norm *s)
         heap_fail(s->heap, b->at, "a block of this function is too long to be translated");
 }
 
-bool block_equal(const struct block *a, const struct block *b)
-{
-    if (strcmp(a->key, b->key) != 0 || a->text_length != b->text_length ||
-        memcmp(a->text, b->text, a->text_length) != 0)
-        return false;
-    for (int i = 0; i < a->n_operands; i++)
-        if (a->operands[i].value != b->operands[i].value)
-            return false;
-    return true;
-}
-
 struct block *block_make(struct heap *h, struct ir_function *f, const struct ir_instr *code, int n,
                          enum granularity granularity)
 {

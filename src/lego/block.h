@@ -91,12 +91,6 @@ bool block_split(struct heap *h, struct ir_function *f, struct piece *piece);
 struct block *block_make(struct heap *h, struct ir_function *f, const struct ir_instr *code, int n,
                          enum granularity granularity);
 
-/**
- * Whether a fragment that was checked for a is checked for b: same text and same literal values (a fragment may
- * hold digits, or widths, that are right for some values only).
- */
-bool block_equal(const struct block *a, const struct block *b);
-
 const char *granularity_name(enum granularity g); /* "operation", ... */
 
 #endif

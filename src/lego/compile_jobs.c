@@ -219,6 +219,14 @@ static ashlar_status check(struct compilation *c, struct job *job, const char *t
 /* ---- the cache
  * -------------------------------------------------------------------------------------- */
 
+/* A cache that is locked or cannot be written to spoils no compilation. */
+static ashlar_status do_without_cache(struct compilation *c, const ashlar_error *err)
+{
+    log_write(&c->options.log, ASHLAR_LOG_WARN, "%s; going on without it", err->message);
+    c->options.cache = NULL;
+    return ASHLAR_OK;
+}
+
 static ashlar_status look_up(struct compilation *c, struct job *job, struct buf *fragment,
                              struct buf *provenance, ashlar_error *err)
 {
@@ -228,6 +236,8 @@ static ashlar_status look_up(struct compilation *c, struct job *job, struct buf 
     ashlar_status status =
         cache_get(c->options.cache, job->block->key, job->block->text, target_x86_64.name,
                   VERIFY_VERSION, fragment, provenance, &found, err);
+    if (status == ASHLAR_FAILED)
+        return do_without_cache(c, err);
     if (status != ASHLAR_OK || !found)
         return status;
     if (fragment->length)
@@ -255,7 +265,7 @@ static ashlar_status use_cache(struct compilation *c, int first, int last, ashla
         return ASHLAR_OK;
     buf_init(&fragment, CACHE_FRAGMENT_MAX);
     buf_init(&provenance, 4096);
-    for (int i = first; i < last && status == ASHLAR_OK; i++) {
+    for (int i = first; i < last && status == ASHLAR_OK && c->options.cache; i++) {
         if (is_open(c, c->jobs[i]))
             status = look_up(c, c->jobs[i], &fragment, &provenance, err);
         if (status == ASHLAR_OK && !progress(c))
@@ -294,12 +304,7 @@ static ashlar_status store_round(struct compilation *c, ashlar_error *err)
     }
     ashlar_status committed = cache_commit(cache, status == ASHLAR_OK ? err : NULL);
     status = status == ASHLAR_OK ? committed : status;
-    if (status == ASHLAR_FAILED) { /* a cache that cannot be written to spoils no compilation */
-        log_write(&c->options.log, ASHLAR_LOG_WARN, "%s", err->message);
-        c->options.cache = NULL;
-        return ASHLAR_OK;
-    }
-    return status;
+    return status == ASHLAR_FAILED ? do_without_cache(c, err) : status;
 }
 
 /* ---- translators
@@ -436,8 +441,8 @@ static ashlar_status gather_samples(struct compilation *c, const struct translat
         struct job *job = c->jobs[i];
         if (!is_asked(c, job))
             continue;
-        for (int k = 0;
-             k < each && job->next_sample < c->options.samples && c->n_items < AT_ONCE_MAX; k++) {
+        int most = is_too_coarse(c, t, job) ? 1 : c->options.samples;
+        for (int k = 0; k < each && job->next_sample < most && c->n_items < AT_ONCE_MAX; k++) {
             status = add_item(c, job, job->next_sample, false, err);
             if (status != ASHLAR_OK)
                 return status;

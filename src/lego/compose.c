@@ -243,7 +243,8 @@ static bool is_same(const struct ir_instr *a, const struct ir_instr *b)
                       a->object == b->object && a->cases == b->cases);
 }
 
-/* Takes the instruction i (NULL: the end) off the list; only what is never reached may be left out. */
+/* Takes the instruction i (NULL: the end) off the list; only what is never reached may be left out.
+ */
 static bool check_off(struct checklist *list, const struct ir_instr *i)
 {
     const struct ir_function *f = list->function;

@@ -1,7 +1,7 @@
 /*
  * emulate.c: Unicorn with the code pages, a private word that tells the exit, and the image mapped
  * over our own memory, so that setting a state up is a copy. A run starts at the code's first byte
- * and ends at the hlt of an exit stub; whatever else happens is a fault.
+ * and ends at the hlt behind an exit's label; whatever else happens is a fault.
  *
  * There are two engines over the same memory, one that always counts instructions and one that
  * never does: counting costs half the speed, and Unicorn 2.0.1 clears a gigabyte of translated code
@@ -118,7 +118,7 @@ void emulator_free(struct emulator *e)
     free(e);
 }
 
-bool emulate_stubs(int n_exits, struct buf *out)
+bool emulate_exits(int n_exits, struct buf *out)
 {
     for (int i = 0; i <= n_exits; i++) {
         if (i)

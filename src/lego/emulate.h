@@ -24,7 +24,7 @@ enum emulate_outcome { EMULATE_LEFT, EMULATE_FAULT, EMULATE_ENDLESS };
 
 struct emulate_result {
     enum emulate_outcome outcome;
-    int exit;              /* LEFT: number of the stub, 0: the end */
+    int exit;              /* LEFT: its number, 0: the end */
     struct emulate_registers registers;
     uint16_t x87_control, x87_tags; /* tags 0xffff: empty */
     uint32_t mxcsr;
@@ -36,8 +36,8 @@ ashlar_status emulator_new(struct emulator **out, ashlar_error *err);
 void emulator_free(struct emulator *e);
 
 /** Text behind a fragment that leaves it by exit 0 .. n_exits; uses the symbols named below. */
-bool emulate_stubs(int n_exits, struct buf *out);
-/** Addresses of emulate_stubs' symbols; false: not one of them. */
+bool emulate_exits(int n_exits, struct buf *out);
+/** Addresses of emulate_exits' symbols; false: not one of them. */
 bool emulate_symbol(const char *name, uint64_t *address);
 
 /** Makes code (at STATE_CODE_AT) and an image of image_bytes (whole pages, at STATE_IMAGE_AT) ready

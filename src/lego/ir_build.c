@@ -241,6 +241,10 @@ static struct ir_expr *fold_binary(struct ir_builder *b, enum ir_op op, enum ir_
     }
     if ((op == IR_EQUAL || op == IR_UNEQUAL) && has_address(x) && ir_is_int(y, 0))
         return ir_int(b, type, op == IR_UNEQUAL);
+    if (ir_is_comparison(op) && x->op == IR_ADDRESS && y->op == IR_ADDRESS &&
+        x->object == y->object &&
+        fold_int(op, IR_I64, x->value, y->value, &integer))
+        return ir_int(b, type, integer);
     return NULL;
 }
 
@@ -293,7 +297,7 @@ static struct ir_expr *shorten(struct ir_builder *b, enum ir_op op, struct ir_ex
     return NULL;
 }
 
-/* LOGICAL is decided by its first operand alone: the second one, which is free of effects, may go. */
+/* LOGICAL may be decided by its first operand alone: the second one has no effects and may go. */
 struct ir_expr *ir_binary(struct ir_builder *b, enum ir_op op, struct ir_expr *x, struct ir_expr *y)
 {
     bool to_int = ir_is_comparison(op) || op == IR_LOGICAL_AND || op == IR_LOGICAL_OR;

@@ -80,7 +80,7 @@ static void check_binary(struct check *c, const struct ir_expr *e)
     }
 }
 
-/* whole: e is all that an ASSIGN computes, or an operand of the skeleton: it may read volatile objects. */
+/* whole: e is all that an ASSIGN computes, or an operand of the skeleton: it may be volatile. */
 static void check_expr(struct check *c, const struct ir_expr *e, bool whole)
 {
     if (c->wrong || !require(c, e != NULL, "no value"))

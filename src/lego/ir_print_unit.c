@@ -194,6 +194,14 @@ static void print_argument_types(struct unit_printer *p, const struct ir_instr *
 static void print_call(const struct ir_printer *printer, const struct ir_instr *i)
 {
     struct unit_printer *p = printer->context;
+    if (i->callee->op == IR_ADDRESS && strcmp(i->callee->object->name, "alloca") == 0) {
+        if (i->object)
+            buf_printf(p->out, "%s = ", print_name(p, i->object));
+        buf_puts(p->out, "__builtin_alloca(");
+        ir_print_expr(printer, i->args[0].value);
+        buf_puts(p->out, ");\n"); /* no function: memory of the caller's frame */
+        return;
+    }
     const char *result = passed_text(p, i->callee_type->base);
     buf_printf(p->out, "{ %s (*fp)", result);
     print_argument_types(p, i);

@@ -34,7 +34,7 @@ static void set_shape(struct ir_object *o, const struct decl *d)
     o->decl = (struct decl *)d;
 }
 
-/* First use of a function or static object; a definition is queued, so only what is reached is lowered. */
+/* First use of a function or static object; definitions are queued: what is used is lowered. */
 static struct ir_object *global_object(struct lower *l, struct decl *d)
 {
     bool function = d->type->kind == TYPE_FUNCTION;
@@ -73,7 +73,8 @@ static struct ir_object *local_object(struct lower *l, struct decl *d)
         lower_refuse(l, d->at, "initializer is not constant: it names an automatic variable");
     if (d->type->size < 0)
         lower_refuse(l, d->at, "variable of incomplete type");
-    const char *name = unique_name(l, d->name && d->name[0] ? d->name : "unnamed");
+    const char *name = d->name && d->name[0] ? unique_name(l, d->name)
+                                             : heap_printf(l->heap, "unnamed.%d", l->f->n_objects);
     struct ir_object *o = ir_new_object(l->heap, l->f, parameter ? IR_PARAMETER : IR_LOCAL);
     set_shape(o, d);
     o->name = name;

@@ -108,6 +108,11 @@ struct ir_expr *bits_read(struct lower *l, struct place p, enum ir_type t);
 void bits_write(struct lower *l, struct place p, enum ir_type t, struct ir_expr *value);
 struct ir_expr *bits_converted(struct lower *l, const struct field *bits, struct ir_expr *value);
 bool bits_is_signed(const struct field *bits);
+/**
+ * Whether a unary or binary expression has one value where a bit-field wider than int keeps its
+ * width in arithmetic (gcc), another where it has its declared type (clang): C leaves it open.
+ */
+bool bits_are_ambiguous(const struct expr *e);
 
 /* lower_assign.c: each gives the new (POST_: old) value when `wanted`, else NULL. */
 struct ir_expr *lower_assignment(struct lower *l, struct expr *e, bool wanted);

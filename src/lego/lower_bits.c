@@ -177,3 +177,49 @@ struct ir_expr *bits_converted(struct lower *l, const struct field *bits, struct
     struct ir_expr *x = ir_convert(&l->build, size == 64 ? IR_U64 : IR_U32, value);
     return ir_convert(&l->build, t, extract(l, x, 0, bits->bit_width, bits_is_signed(bits)));
 }
+
+/* ---- fields wider than int ------------------------------------------------------------------ */
+
+/* Whether e's value is that of an unsigned bit-field wider than int and narrower than its type. */
+static bool is_wide_field(const struct expr *e)
+{
+    switch (e->kind) {
+    case EXPR_MEMBER:
+        return e->field->bit_width > 32 && e->field->bit_width < e->type->size * 8 &&
+               !bits_is_signed(e->field);
+    case EXPR_ASSIGN: case EXPR_ASSIGN_OP:
+    case EXPR_PRE_INCREMENT: case EXPR_PRE_DECREMENT:
+    case EXPR_POST_INCREMENT: case EXPR_POST_DECREMENT: return is_wide_field(e->a);
+    case EXPR_COMMA: return is_wide_field(e->b);
+    case EXPR_CONDITIONAL: return (e->b && is_wide_field(e->b)) || is_wide_field(e->c);
+    default: return false;
+    }
+}
+
+static bool may_be_negative(const struct expr *e)
+{
+    if (e->kind == EXPR_INT)
+        return (int64_t)e->integer < 0;
+    return e->kind == EXPR_CAST && ir_is_signed(ir_type_of(e->a->type));
+}
+
+/* Whether the other operand had a type of lower rank than the field's, or may have had. */
+static bool may_be_narrower(const struct expr *e)
+{
+    return e->kind == EXPR_INT || e->kind == EXPR_CAST || is_wide_field(e);
+}
+
+bool bits_are_ambiguous(const struct expr *e)
+{
+    bool left = is_wide_field(e->a), right = e->b && is_wide_field(e->b);
+    if (!left && !right)
+        return false;
+    const struct expr *other = left ? e->b : e->a;
+    switch (e->kind) {
+    case EXPR_NEGATE: case EXPR_COMPLEMENT: return true;
+    case EXPR_SHIFT_LEFT: return left;
+    case EXPR_ADD: case EXPR_SUBTRACT: case EXPR_MULTIPLY: return may_be_narrower(other);
+    case EXPR_SHIFT_RIGHT: case EXPR_AND: case EXPR_NOT: return false;
+    default: return may_be_negative(other);
+    }
+}

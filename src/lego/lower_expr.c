@@ -66,12 +66,17 @@ static struct ir_expr *pointer_difference(struct lower *l, struct ir_expr *x, st
                      ir_int(&l->build, IR_I64, step));
 }
 
+/* A constant count out of range, undefined in C, is cut as the machine cuts it: code that never
+   runs may have one, and what has no meaning could not be checked. */
 static struct ir_expr *shift(struct lower *l, enum ir_op op, struct ir_expr *x, struct ir_expr *y)
 {
+    x = promoted(l, x);
     y = promoted(l, y);
     if (ir_type_size(y->type) == 8) /* counts that are defined fit */
         y = ir_convert(&l->build, IR_I32, y);
-    return ir_binary(&l->build, op, promoted(l, x), y);
+    if (y->op == IR_INT)
+        y = ir_int(&l->build, y->type, y->value & (ir_type_size(x->type) * 8 - 1));
+    return ir_binary(&l->build, op, x, y);
 }
 
 struct ir_expr *lower_arithmetic(struct lower *l, enum expr_kind op, struct ir_expr *x,
@@ -113,6 +118,8 @@ struct ir_expr *lower_convert(struct lower *l, struct ir_expr *v, const struct t
 /* From left to right: what the right side may change of the left one's operands is read before. */
 static struct ir_expr *binary(struct lower *l, struct expr *e)
 {
+    if (bits_are_ambiguous(e))
+        lower_refuse(l, e->at, "arithmetic on a bit-field wider than int");
     struct ir_expr *x = lower_value(l, e->a);
     if (has_effects(e->b))
         x = lower_stable(l, x);
@@ -122,6 +129,8 @@ static struct ir_expr *binary(struct lower *l, struct expr *e)
 
 static struct ir_expr *unary(struct lower *l, struct expr *e)
 {
+    if (bits_are_ambiguous(e))
+        lower_refuse(l, e->at, "arithmetic on a bit-field wider than int");
     struct ir_expr *x = lower_value(l, e->a);
     if (e->kind == EXPR_NOT)
         return ir_not(&l->build, x);

@@ -99,7 +99,7 @@ static void init_item(struct lower *l, struct ir_object *o, const struct init *i
     }
 }
 
-/* Copies a long constant initialiser from an image; false: it is short, or sparse, or no constant. */
+/* Copies a long constant initialiser from an image; false: it is short, sparse or no constant. */
 static bool init_from_image(struct lower *l, struct ir_object *o, const struct initializer *init)
 {
     if (o->size <= LOWER_INLINE_BYTES || init->n < MANY_ITEMS ||

@@ -54,7 +54,7 @@ struct place place_stable(struct lower *l, struct place p)
     return p;
 }
 
-/* A scalar object read or written as itself: READ and ASSIGN; anything else is a LOAD or a STORE. */
+/* A scalar object read or written as itself: READ and ASSIGN; all else is a LOAD or a STORE. */
 static bool is_whole_object(struct place p, int64_t offset, enum ir_type t)
 {
     return p.object && p.offset + offset == 0 && p.object->type == t;
@@ -105,8 +105,8 @@ static enum ir_type unit_for(int64_t bytes)
     return bytes >= 8 ? IR_U64 : bytes >= 4 ? IR_U32 : bytes >= 2 ? IR_U16 : IR_U8;
 }
 
-/* Records overlap exactly or not at all (C11 6.5.16.1), so the order of the units does not matter. No unit
-   reaches over the record's end. */
+/* Records overlap exactly or not at all (C11 6.5.16.1), so the order of the units does not matter.
+   No unit reaches over the record's end. */
 void memory_copy(struct lower *l, struct place to, struct place from, int64_t size)
 {
     /* The copy may overwrite what the addresses are read from. */

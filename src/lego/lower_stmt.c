@@ -179,8 +179,8 @@ static void fill_cases(struct lower *l, struct ir_instr *i, const struct lower_s
     }
 }
 
-/* The marks are collected before the body is lowered, because SWITCH stands before it; lowering the body
-   meets them in the same order. */
+/* The marks are collected before the body is lowered, because SWITCH stands before it; lowering
+   the body meets them in the same order. */
 static void lower_switch(struct lower *l, struct stmt *s)
 {
     struct lower_switch here = {0}, *outer_switch = l->in_switch;
@@ -233,6 +233,27 @@ static void jump_out(struct lower *l, struct stmt *s, int label)
         lower_refuse(l, s->at, "break or continue outside of what it leaves");
     begin(l, s->at);
     lower_jump(l, label);
+}
+
+/* A switch over the labels whose addresses the function takes; other values have no meaning. */
+static void computed_goto(struct lower *l, struct stmt *s)
+{
+    const struct decl *f = l->f->decl;
+    int nowhere = ir_label(l->f);
+    begin(l, s->at);
+    struct ir_expr *v = ir_convert(&l->build, IR_I64, lower_value(l, s->expr));
+    if (v->op != IR_READ)
+        v = lower_temporary(l, v);
+    struct ir_case *cases = heap_take(l->heap, (size_t)f->n_taken * sizeof *cases);
+    for (int k = 0; k < f->n_taken; k++)
+        cases[k] = (struct ir_case){k + 1, k + 1, named_label(l, f->taken[k])};
+    struct ir_instr *i = lower_emit(l, IR_SWITCH);
+    i->value = v;
+    i->label = nowhere;
+    i->cases = cases;
+    i->n_cases = f->n_taken;
+    lower_label(l, nowhere);
+    lower_library(l, "abort", NULL, 0, NULL);
 }
 
 /* Where a value travels is the target's; aggregates are given by their address. */
@@ -302,6 +323,10 @@ void lower_stmt(struct lower *l, struct stmt *s)
             lower_stmt(l, s->body);
         break;
     case STMT_GOTO:
+        if (s->expr) {
+            computed_goto(l, s);
+            break;
+        }
         begin(l, s->at);
         lower_jump(l, named_label(l, s->label));
         break;
@@ -322,7 +347,7 @@ static struct stmt *behind_labels(struct lower *l, struct stmt *s)
     return s;
 }
 
-/* The value's expression is given back unlowered: the caller knows whether it wants it, and as what. */
+/* The value's expression is given back unlowered: the caller knows as what it wants it. */
 struct expr *lower_statement_expr(struct lower *l, struct expr *e)
 {
     struct stmt *body = e->body;

@@ -69,12 +69,13 @@ struct reader {
     size_t length;
     struct children top_level; /* the declarations of file scope */
     struct type_table types;
-    struct type_slot
-        *type_slots; /* (type_capacity) libclang's types that were met: reader_clang_type.c */
+    struct type_slot *type_slots; /* (type_capacity) libclang's types met so far */
     unsigned type_capacity, type_used;
     struct cursor_map records, spoiled, fields, decls, redeclarations;
-    struct type *
-        *volatile_records; /* (n_volatile_records) copies made while their record was read */
+    struct cursor_map vlas; /* variable-length arrays: reader_clang_vla.c */
+    struct stmt **entry;    /* (n_entry) what the function being read does first */
+    int n_entry;
+    struct type **volatile_records; /* (n_volatile_records) completed at the end */
     int n_volatile_records;
     struct reference *references;
     int n_references;
@@ -169,6 +170,13 @@ struct expr *reader_builtin(struct reader *r, CXCursor call, const char *name,
 
 /* reader_clang_init.c: what fills an object of this type, from its initialiser's cursor */
 struct initializer *reader_initializer(struct reader *r, struct type *type, CXCursor c);
+
+/* reader_clang_vla.c */
+bool reader_is_vla(CXCursor variable);
+struct stmt *reader_vla(struct reader *r, CXCursor variable); /* the declaration's effect */
+void reader_vla_parameter(struct reader *r, CXCursor parameter); /* its size's, on entry */
+struct expr *reader_vla_name(struct reader *r, CXCursor use_at, CXCursor variable); /* a pointer */
+struct expr *reader_vla_size(struct reader *r, CXCursor sizeof_expr); /* NULL: not of a VLA's name */
 
 /* reader_clang_stmt.c */
 struct stmt *reader_stmt(struct reader *r, CXCursor c);

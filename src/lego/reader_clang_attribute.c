@@ -63,11 +63,11 @@ static void read_attribute(struct reader *r, CXCursor c, struct attributes *out)
 /* aligned, aligned(N), _Alignas(N): only literal numbers are read; types and sums are refused. */
 static void read_alignment(struct reader *r, CXCursor c, struct attributes *out)
 {
-    size_t start, end;
+    size_t start, end; /* of _Alignas libclang gives the keyword only */
     reader_extent(r, c, &start, &end);
     struct token open = reader_token(r, reader_token(r, start).end);
     int64_t align = 16; /* the largest that the target uses */
-    if (reader_token_is(r, open, "(") && open.start < end) {
+    if (reader_token_is(r, open, "(")) {
         struct token number = reader_token(r, open.end);
         if (number.kind != TOKEN_NUMBER || !reader_token_is(r, reader_token(r, number.end), ")"))
             reader_refuse(r, c, "an alignment that is not written as a number");

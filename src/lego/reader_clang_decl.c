@@ -321,8 +321,11 @@ static void read_parameters(struct reader *r, struct decl *d, CXCursor c)
     int n = clang_Cursor_getNumArguments(c);
     d->n_params = n < 0 ? 0 : n;
     d->params = heap_take(r->heap, (size_t)d->n_params * sizeof *d->params);
-    for (int i = 0; i < d->n_params; i++)
-        d->params[i] = reader_decl(r, clang_Cursor_getArgument(c, (unsigned)i));
+    for (int i = 0; i < d->n_params; i++) {
+        CXCursor parameter = clang_Cursor_getArgument(c, (unsigned)i);
+        d->params[i] = reader_decl(r, parameter);
+        reader_vla_parameter(r, parameter);
+    }
 }
 
 /* Reaching the end of main returns 0 (C11 5.1.2.2.3). */
@@ -363,8 +366,11 @@ static void read_function(struct reader *r, CXCursor c)
     r->user = r->function = d;
     if (d->type->no_prototype)
         d->type = reader_type_of(r, c);
+    r->n_entry = 0;
     read_parameters(r, d, c);
     d->body = reader_body(r, body);
+    for (int i = r->n_entry - 1; i >= 0; i--)
+        prepend(r, d->body, r->entry[i]);
     if (is_old_style(d))
         promote_parameters(r, d);
     end_main(r, d);
@@ -427,6 +433,8 @@ struct stmt *reader_local(struct reader *r, CXCursor c)
     }
     if (clang_Cursor_getStorageClass(c) == CX_SC_Extern)
         return NULL;
+    if (reader_is_vla(c))
+        return reader_vla(r, c);
     struct decl *d = reader_decl(r, c);
     if (d->is_thread_local)
         reader_refuse(r, c, "a thread-local object");

@@ -103,6 +103,9 @@ static struct expr *prefix(struct reader *r, CXCursor c, struct token t, CXCurso
         return increment(r, c, EXPR_PRE_DECREMENT, reader_expr(r, operand));
     if (reader_token_is(r, t, "__extension__"))
         return reader_expr(r, operand);
+    bool is_vla = clang_getCanonicalType(clang_getCursorType(operand)).kind == CXType_VariableArray;
+    if (reader_token_is(r, t, "&") && is_vla)
+        reader_refuse(r, c, "the address of a variable-length array");
     if (reader_token_is(r, t, "&"))
         return reader_address(r, reader_expr(r, operand), at);
     if (reader_token_is(r, t, "*"))
@@ -165,6 +168,40 @@ static struct expr *elvis(struct reader *r, CXCursor c, const struct children *l
     return e;
 }
 
+/*
+ * A value as a union that has a member of its type: GNU's cast to a union, and arguments for a
+ * transparent union, whose members all are passed alike, so that one bit pattern does for any of
+ * them.
+ */
+static struct expr *union_of(struct reader *r, struct type *type, struct expr *e)
+{
+    struct initializer *init = heap_take(r->heap, sizeof *init);
+    init->items = heap_take(r->heap, sizeof *init->items);
+    init->n = 1;
+    init->extent = type->size;
+    init->items[0].type = type_plain(e->type);
+    init->items[0].value = e;
+    struct expr *literal = reader_node(r, EXPR_COMPOUND, type_plain(type), e->at);
+    literal->decl = reader_temporary(r, literal->type, "compound", e->at);
+    literal->decl->init = init;
+    return literal;
+}
+
+static bool has_member_of(const struct type *type, const struct type *wanted)
+{
+    for (int i = 0; i < type->plain->n; i++) {
+        if (type_same(type->plain->fields[i].type, wanted) && type->plain->fields[i].bit_width < 0)
+            return true;
+    }
+    return false;
+}
+
+static bool becomes_union(struct reader *r, const struct type *type, const struct expr *e)
+{
+    return r->function && type->kind == TYPE_RECORD && type->is_union &&
+           !type_same(type, e->type) && e->type->size <= type->size;
+}
+
 static struct expr *explicit_cast(struct reader *r, CXCursor c)
 {
     struct children list = reader_expressions(r, c);
@@ -172,6 +209,8 @@ static struct expr *explicit_cast(struct reader *r, CXCursor c)
         reader_refuse(r, c, "a cast of unknown structure");
     struct type *type = reader_type_of(r, c);
     struct expr *e = reader_rvalue(r, list.items[list.n - 1]);
+    if (becomes_union(r, type, e) && has_member_of(type, e->type))
+        return union_of(r, type, e);
     bool scalars = type_is_scalar(type) && type_is_scalar(e->type);
     if (!scalars && !type_is_void(type) && !type_same(type, e->type))
         reader_refuse(r, c, "a cast to a union");
@@ -195,6 +234,8 @@ static struct expr *name(struct reader *r, CXCursor c)
     default:
         reader_refuse(r, c, "a name of unknown kind");
     }
+    if (reader_is_vla(referenced))
+        return reader_vla_name(r, c, referenced);
     struct decl *d = reader_decl(r, referenced);
     if (d->is_thread_local)
         reader_refuse(r, c, "a thread-local object");
@@ -230,6 +271,34 @@ static struct expr *constant(struct reader *r, CXCursor c, const char *what)
     if (!reader_evaluate(c, &value))
         reader_refuse(r, c, "%s", what);
     return reader_int_node(r, reader_type_of(r, c), (uint64_t)value, reader_location(r, c));
+}
+
+/* &&label: a number, as only a goto of the same function can use it. */
+static struct expr *label_address(struct reader *r, CXCursor c)
+{
+    struct children list = reader_children(r, c);
+    struct decl *f = r->function;
+    if (!f || list.n != 1)
+        reader_refuse(r, c, "the address of a label");
+    const char *name = reader_spelling(r, list.items[0]);
+    int i = 0;
+    while (i < f->n_taken && strcmp(f->taken[i], name) != 0)
+        i++;
+    if (i == f->n_taken) {
+        heap_grow(r->heap, &f->taken, f->n_taken, sizeof *f->taken);
+        f->taken[f->n_taken++] = name;
+    }
+    struct type *number = r->types.basic[TYPE_LONG];
+    return reader_cast(r, reader_int_node(r, number, (uint64_t)i + 1, reader_location(r, c)),
+                       reader_type_of(r, c));
+}
+
+/* sizeof, _Alignof */
+static struct expr *size_of(struct reader *r, CXCursor c)
+{
+    bool is_sizeof = reader_token_is(r, reader_first_token(r, c), "sizeof");
+    struct expr *size = is_sizeof ? reader_vla_size(r, c) : NULL;
+    return size ? size : constant(r, c, "sizeof of a variable-length array");
 }
 
 static struct expr *va_arg_form(struct reader *r, CXCursor c, const struct children *list)
@@ -292,9 +361,12 @@ static bool is_implicit(struct reader *r, CXCursor c, const struct children *lis
 static struct expr *implicit_cast(struct reader *r, CXCursor c, CXCursor inner)
 {
     struct expr *e = reader_expr(r, inner);
-    if (e->type->kind == TYPE_POINTER || type_is_arithmetic(e->type))
-        return reader_cast(r, e, reader_value_type(r, c));
-    struct type *type = reader_type_of(r, c);
+    bool is_value = type_is_scalar(e->type);
+    struct type *type = is_value ? reader_value_type(r, c) : reader_type_of(r, c);
+    if (becomes_union(r, type, reader_value(r, e)))
+        return union_of(r, type, reader_value(r, e));
+    if (is_value && type_is_scalar(type))
+        return reader_cast(r, e, type);
     if (type->kind == TYPE_POINTER)
         e = reader_value(r, e);
     if (type->kind == TYPE_RECORD && !type_same(type, e->type))
@@ -343,12 +415,12 @@ static struct expr *read_kind(struct reader *r, CXCursor c)
     case CXCursor_ConditionalOperator: return conditional(r, c);
     case CXCursor_CStyleCastExpr: return explicit_cast(r, c);
     case CXCursor_CallExpr: return reader_call(r, c);
-    case CXCursor_UnaryExpr: return constant(r, c, "sizeof of a variable-length array");
+    case CXCursor_UnaryExpr: return size_of(r, c);
     case CXCursor_CompoundLiteralExpr: return compound_literal(r, c);
     case CXCursor_StmtExpr: return statement_expression(r, c);
     case CXCursor_GenericSelectionExpr: return reader_generic(r, c);
     case CXCursor_UnexposedExpr: return unexposed(r, c);
-    case CXCursor_AddrLabelExpr: reader_refuse(r, c, "the address of a label");
+    case CXCursor_AddrLabelExpr: return label_address(r, c);
     case CXCursor_ImaginaryLiteral: reader_refuse(r, c, "_Complex");
     default: {
         CXString kind = clang_getCursorKindSpelling(clang_getCursorKind(c));

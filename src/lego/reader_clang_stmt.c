@@ -246,6 +246,14 @@ static struct stmt *goto_statement(struct reader *r, CXCursor c)
     return s;
 }
 
+static struct stmt *computed_goto(struct reader *r, CXCursor c)
+{
+    struct children list = parts(r, c, 1, 1);
+    struct stmt *s = make(r, STMT_GOTO, c);
+    s->expr = reader_rvalue(r, list.items[0]);
+    return s;
+}
+
 /* A statement with attributes: __attribute__((fallthrough)); is the only one in use. */
 static struct stmt *attributed(struct reader *r, CXCursor c)
 {
@@ -278,7 +286,7 @@ static struct stmt *read_kind(struct reader *r, CXCursor c)
     case CXCursor_UnexposedStmt: return attributed(r, c);
     case CXCursor_GCCAsmStmt: return reader_asm(r, c);
     case CXCursor_MSAsmStmt: reader_refuse(r, c, "inline assembly");
-    case CXCursor_IndirectGotoStmt: reader_refuse(r, c, "a computed goto");
+    case CXCursor_IndirectGotoStmt: return computed_goto(r, c);
     default: break;
     }
     if (!clang_isExpression(clang_getCursorKind(c)))

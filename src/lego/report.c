@@ -56,6 +56,8 @@ static json_t *block_json(const struct report_block *b)
     json_object_set_new(o, "verdict", json_string(verify_level_name(v->level)));
     json_object_set_new(o, "vectors", json_integer(v->vectors));
     json_object_set_new(o, "discarded", json_integer(v->discarded));
+    json_object_set_new(o, "branch_outcomes", json_integer(v->outcomes));
+    json_object_set_new(o, "branch_outcomes_seen", json_integer(v->outcomes_seen));
     if (!accepted && v->message[0]) {
         json_object_set_new(o, "failed_at", json_string(verify_level_name(v->failed_at)));
         json_object_set_new(o, "message", json_line_string(v->message));
@@ -174,6 +176,8 @@ static void explain_verdict(const struct report_block *b, struct buf *out)
             buf_printf(out, " %d", v->vectors);
         if (v->discarded)
             buf_printf(out, " (%d more states discarded: undefined in C)", v->discarded);
+        if (v->outcomes)
+            buf_printf(out, ", %d of %d branch outcomes taken", v->outcomes_seen, v->outcomes);
         buf_puts(out, "\n");
     } else {
         buf_printf(out, "  verdict: %s",

@@ -90,8 +90,10 @@ static void read_text(struct state_hints *h, struct state_layout *l, const struc
 static void read_hints(struct state_hints *h, struct state_layout *l, const struct block *block)
 {
     const char *body = block->text ? strstr(block->text, "begin\n") : NULL;
-    if (body)
+    if (body) {
         read_text(h, l, block, body);
+        h->rounds = strstr(body, "(float)") || strstr(body, "(double)");
+    }
     for (int i = 0; i < block->n_operands; i++)
         if (block->operands[i].kind == OPERAND_LITERAL)
             add_constant(h, block->operands[i].value);

@@ -39,6 +39,7 @@ struct state_hints {
     int64_t constants[64]; /* integers of the text and literals */
     int n_constants;
     unsigned stored;      /* of them, those that are stored */
+    bool rounds;          /* converts to float or double */
 };
 
 struct state_layout {

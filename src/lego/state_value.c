@@ -53,6 +53,18 @@ static unsigned roll(struct filler *f, int bits)
 
 /* ---- integers ------------------------------------------------------------------------------ */
 
+/** Halfway between two floats, or one or two beside it: where conversions round. */
+static int64_t near_tie(struct filler *f)
+{
+    static const int lengths[] = {64, 64, 64, 64, 63, 62, 32, 31};
+    int bits = lengths[roll(f, 3)], precision = bits > 54 && roll(f, 1) ? 53 : 24;
+    int shift = bits - precision;
+    uint64_t top = (uint64_t)1 << (precision - 1);
+    uint64_t mantissa = (rng_u64(f->rng) & (top - 1)) | top;
+    uint64_t tie = (mantissa << shift) | (uint64_t)1 << (shift - 1);
+    return (int64_t)(tie + roll(f, 2) - 1);
+}
+
 static int64_t corner(struct filler *f)
 {
     static const int64_t corners[] = {
@@ -62,6 +74,8 @@ static int64_t corner(struct filler *f)
     unsigned kind = roll(f, 5);
     if (kind < 16)
         return corners[kind];
+    if (kind >= 29)
+        return near_tie(f);
     int64_t power = (int64_t)((uint64_t)1 << roll(f, 6));
     return kind < 20 ? power : (int64_t)((uint64_t)power + (kind < 26 ? UINT64_MAX : 1));
 }
@@ -94,6 +108,8 @@ static int64_t integer(struct filler *f)
     int r = (int)roll(f, 8);
     const struct mix *m = f->mix;
     int64_t value;
+    if (f->hints->rounds && m->small < 200 && roll(f, 2) == 0)
+        return near_tie(f);
     if ((r -= m->small) < 0)
         value = (int64_t)roll(f, 4) - 3;
     else if ((r -= m->corner) < 0)
@@ -169,7 +185,7 @@ static double real(struct filler *f)
     } else if (roll(f, 1)) {
         value = corner_real(f);
     } else if (roll(f, 1)) {
-        value = (double)any_bits(f) / (double)(1u << roll(f, 4));
+        value = (double)(roll(f, 1) ? near_tie(f) : any_bits(f)) / (double)(1u << roll(f, 4));
     } else {
         bits = rng_u64(f->rng);
         memcpy(&value, &bits, sizeof value);

@@ -300,8 +300,8 @@ static ashlar_status open_engine(struct model_translator *m, const char *path, i
     return status;
 }
 
-ashlar_status translator_model_open(const char *path, int threads, struct translator **out,
-                                    ashlar_error *err)
+ashlar_status translator_model_open(const char *path, int threads, const char *prompt,
+                                    struct translator **out, ashlar_error *err)
 {
     *out = NULL;
     struct model_translator *m = calloc(1, sizeof *m);
@@ -317,7 +317,7 @@ ashlar_status translator_model_open(const char *path, int threads, struct transl
     ashlar_status status = open_engine(m, path, threads, err);
     if (status == ASHLAR_OK) {
         m->chat = m->info->chat_template != NULL;
-        status = m->chat ? prompt_open(NULL, &m->prompt, err) : ASHLAR_OK;
+        status = m->chat ? prompt_open(prompt, &m->prompt, err) : ASHLAR_OK;
     }
     if (status == ASHLAR_OK)
         status = open_lanes(m, err);

@@ -65,11 +65,12 @@ ashlar_status translator_http_open(const struct http_options *options, struct tr
                                    ashlar_error *err);
 
 /**
- * A GGUF model run in process through ashlar.h. A model with a chat template gets the general prompt; another
- * the normalised block alone. good_at comes from the card beside it (MODEL.md, a line "granularity: NAME");
- * STATEMENT without one.
+ * A GGUF model run in process through ashlar.h. A model with a chat template gets the general prompt (the
+ * file `prompt`; NULL: the installed one); another is asked in the language of model_text.h. good_at comes
+ * from the card beside it (MODEL.md, a line "granularity: NAME"); STATEMENT without one. threads 0: one per
+ * core. Errors: as ashlar_engine_open and prompt_open.
  */
-ashlar_status translator_model_open(const char *path, int threads, struct translator **out,
-                                    ashlar_error *err);
+ashlar_status translator_model_open(const char *path, int threads, const char *prompt,
+                                    struct translator **out, ashlar_error *err);
 
 #endif

@@ -129,7 +129,7 @@ static ashlar_status assemble_fragment(struct verifier *v, const struct fragment
     buf_init(&text, MAX_ASSEMBLY);
     ashlar_status status = ASHLAR_OK;
     if (!fragment_instantiate(f, name_operand, &naming, 0, &text) ||
-        !emulate_stubs(block->n_exits, &text))
+        !emulate_exits(block->n_exits, &text))
         status = error_memory(err, text.max, "a fragment's text");
     int line = 0;
     ashlar_error inner = {0};
@@ -199,7 +199,8 @@ static ashlar_status run_states(struct verifier *v, const struct fragment *f,
     return ASHLAR_OK;
 }
 
-/** Whether the block can be tested: states are gathered and enough are defined; else the message. */
+/** Whether the block can be tested: states are gathered and enough are defined; else the message.
+ */
 static ashlar_status gather_states(struct verifier *v, const struct block *block, bool *testable,
                                    struct verdict *verdict, ashlar_error *err)
 {

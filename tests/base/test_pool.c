@@ -206,6 +206,86 @@ static void workers_block_signals(void **state)
     pool_free(pool);
 }
 
+struct job {
+    unsigned ran; /* plain: run twice or late is a race that TSan reports */
+    unsigned delay;
+};
+
+static void run_job(void *context)
+{
+    struct job *job = context;
+    if (job->delay == 1)
+        sleep_us(50);
+    job->ran++;
+}
+
+/* Jobs beside steps: each runs once, and is done when pool_join returns. */
+static void jobs_run_once_beside_steps(int n_threads)
+{
+    struct pool *pool = open_pool(n_threads);
+    struct rng rng;
+    rng_seed(&rng, seed_of_run + 3);
+    struct step *step = test_calloc(1, sizeof *step);
+    for (int i = 0; i < 2000; i++) {
+        struct job job = {.delay = rng_below(&rng, 4)};
+        pool_post(pool, run_job, &job);
+        for (int s = (int)rng_below(&rng, 3); s > 0; s--) {
+            memset(step, 0, sizeof *step);
+            step->expected_chunks = (int)rng_below(&rng, 9);
+            pool_run(pool, step->expected_chunks, count_chunk, step);
+            for (int c = 0; c < step->expected_chunks; c++)
+                assert_int_equal(step->seen[c], 1);
+        }
+        if (rng_below(&rng, 50) == 0)
+            sleep_us(60);
+        pool_join(pool);
+        assert_int_equal(job.ran, 1);
+        pool_join(pool); /* nothing is posted: returns at once */
+    }
+    test_free(step);
+    pool_free(pool);
+}
+
+static void jobs_run_once_with_one_thread(void **state)
+{
+    (void)state;
+    jobs_run_once_beside_steps(1);
+}
+
+static void jobs_run_once_with_two_threads(void **state)
+{
+    (void)state;
+    jobs_run_once_beside_steps(2);
+}
+
+static void jobs_run_once_with_more_threads_than_cores(void **state)
+{
+    (void)state;
+    jobs_run_once_beside_steps(os_cores() + 2);
+}
+
+static void set_flag(void *context)
+{
+    atomic_store((atomic_int *)context, 1);
+}
+
+/* A sleeping worker is woken for a job while the caller does something else. */
+static void sleeping_worker_takes_a_job(void **state)
+{
+    (void)state;
+    struct pool *pool = open_pool(2);
+    for (int i = 0; i < 20; i++) {
+        atomic_int done = 0;
+        sleep_us(300);
+        pool_post(pool, set_flag, &done);
+        for (int wait = 0; wait < 2000 && !atomic_load(&done); wait++)
+            sleep_us(1000);
+        assert_int_equal(atomic_load(&done), 1);
+        pool_join(pool);
+    }
+    pool_free(pool);
+}
+
 int main(void)
 {
     const char *given = getenv("SEED");
@@ -220,6 +300,10 @@ int main(void)
         cmocka_unit_test(empty_step_returns),
         cmocka_unit_test(pools_open_and_close_without_work),
         cmocka_unit_test(workers_block_signals),
+        cmocka_unit_test(jobs_run_once_with_one_thread),
+        cmocka_unit_test(jobs_run_once_with_two_threads),
+        cmocka_unit_test(jobs_run_once_with_more_threads_than_cores),
+        cmocka_unit_test(sleeping_worker_takes_a_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,6 +78,12 @@ CHECKER(1)
 CHECKER(2)
 CHECKER(3)
 
+/* A job posted before each step and joined after it; plain, as above. */
+static void count_job(void *context)
+{
+    ++*(unsigned *)context;
+}
+
 static void run(int n_threads, unsigned spin, int n_steps)
 {
     static const pool_fn functions[N_CONTEXTS] = {chunk_0, chunk_1, chunk_2, chunk_3};
@@ -86,9 +92,12 @@ static void run(int n_threads, unsigned spin, int n_steps)
     assert_int_equal(pool_new(n_threads, &pool, NULL), ASHLAR_OK);
     struct step steps[N_CONTEXTS] = {0};
     struct rng rng;
+    unsigned jobs = 0;
     rng_seed(&rng, seed_of_run);
     for (int i = 0; i < n_steps; i++) {
         int which = i % N_CONTEXTS;
+        if (i % 2)
+            pool_post(pool, count_job, &jobs);
         struct step *step = &steps[which];
         memset(step->seen, 0, sizeof step->seen);
         step->which = which;
@@ -96,6 +105,8 @@ static void run(int n_threads, unsigned spin, int n_steps)
         step->open = true;
         pool_run(pool, step->n_chunks, functions[which], step);
         step->open = false;
+        pool_join(pool);
+        assert_int_equal(jobs, (i + 1) / 2);
         for (int c = 0; c < step->n_chunks; c++)
             assert_int_equal(step->seen[c], 1);
         assert_int_equal(atomic_load(&step->wrong), 0);
@@ -169,7 +180,7 @@ int main(void)
     const char *given = getenv("SEED");
     seed_of_run = given ? strtoull(given, NULL, 0) : 1;
     print_message("SEED=%llu\n", (unsigned long long)seed_of_run);
-    alarm(60); /* a lost wake-up hangs */
+    alarm(200); /* a lost wake-up hangs */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_threads_that_spin),
         cmocka_unit_test(two_threads_that_sleep),

@@ -28,11 +28,11 @@ cat > half.c << 'END'
 int half(int n) { return n / 2; }
 END
 printf '#ifndef EXTRA\n#define EXTRA 2\n#endif\n' > half.h
-cat > vla.c << 'END'
+cat > odd.c << 'END'
 int keep = 3;
 int plain(int n) { static int calls = 40; return calls++ + n + keep; }
-int vla(int n) { static int calls = 1; int a[n]; a[n - 1] = calls++; return a[n - 1] + keep; }
-int main(void) { plain(0); vla(9); return plain(1) + vla(5) - 40 - 1 - 1 - 3 - 2 - 3; }
+int odd(int n) { static int calls = 1; _Complex double z = n; return (int)__real__ z + calls++ + keep; }
+int main(void) { plain(0); odd(9); return plain(1) + odd(5) - 40 - 1 - 1 - 3 - 5 - 2 - 3; }
 END
 
 teach() # FILE... : t.jsonl for their blocks, at two granularities
@@ -152,8 +152,8 @@ for kind in condition clobber store syntax; do # a wrong width may still be righ
 done
 expect 0 "$ashcc" --cache=off --translator=replay:bad.jsonl "$replay" hello.c half.c -o hello
 [ "$(./hello)" = "hello 45" ] || fail "with two translators it said: $(./hello)"
-expect 5 "$ashcc" "$replay" -c vla.c
-err_has 'vla.c:3:[0-9]*: a variable-length array is not supported'
+expect 5 "$ashcc" "$replay" -c odd.c
+err_has 'odd.c:3:[0-9]*: _Complex is not supported'
 printf 'int f(void) { return 1 +; }\n' > wrong.c
 expect 3 "$ashcc" -c wrong.c
 err_has '^ashcc: wrong.c:1:'
@@ -165,10 +165,10 @@ expect 3 "$ashcc" --cache=off --translator=replay:broken.jsonl -c half.c
 err_has 'broken.jsonl:1: not a JSON object'
 
 # ---- the fallback
-teach vla.c
-expect 0 "$ashcc" "$replay" --fallback=cc vla.c -o vla
-err_has 'vla is compiled by cc'
-./vla || fail "the mixed program returned $?"
+teach odd.c
+expect 0 "$ashcc" "$replay" --fallback=cc odd.c -o odd
+err_has 'odd is compiled by cc'
+./odd || fail "the mixed program returned $?"
 expect 0 "$ashcc" --cache=off --translator=replay:empty.jsonl --fallback=cc hello.c half.c -o hello
 [ "$(./hello)" = "hello 45" ] || fail "all by cc it said: $(./hello)"
 expect 0 "$ashcc" --fallback=cc -fwrapv -c half.c

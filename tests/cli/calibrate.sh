@@ -11,7 +11,7 @@ expect 1 "$ashlar" calibrate -m "$model" -f "$work/nothing" -o "$work/a.gguf"
 : > "$work/empty"
 [ -e "$work/a.gguf" ] && fail "a failed calibration left a file"
 expect 0 "$ashlar" calibrate -m "$model" -f "$work/text" -o "$work/a.gguf" --tokens 600 --ctx 256 -q
-out_has 'a.gguf: rank [0-9]* of [0-9]*, fitted to 600 tokens; holds [0-9.]* % of the keys'
+out_has 'a.gguf: rank [0-9]* of [0-9]*, fitted to 600 tokens; holds [0-9.]* % of the scores'
 [ -s "$work/err" ] && fail "stderr is not empty"
 if command -v jq > /dev/null; then
     expect 0 "$ashlar" calibrate -m "$model" -f "$work/text" -o "$work/a.gguf" --tokens 600 --ctx 256 -q --json

@@ -38,13 +38,23 @@ if command -v jq > /dev/null; then
     jq -e '.kv.group_tokens == 8 and .kv.select_tokens == 64' "$work/out" > /dev/null || fail "given must win"
 fi
 
+# another model's profile is refused; one without a fingerprint is taken
+printf '{"format": "ashlar-kv-profile", "profile_version": 1, "model_fingerprint": "%s", "kv": {}}' \
+    00000000deadbeef > "$work/other"
+expect 3 "$ashlar" bench -m "$model" -p 4 -n 0 -r 1 --kv-profile "$work/other"
+err_has 'the KV profile was made for another model (00000000deadbeef, this is [0-9a-f]*)'
+err_has 'ashlar tune'
+printf '{"format": "ashlar-kv-profile", "profile_version": 1, "model_fingerprint": 7, "kv": {}}' > "$work/bad"
+expect 3 "$ashlar" bench -m "$model" --kv-profile "$work/bad"
+err_has "$work/bad: model_fingerprint"
+
 # profiles are files like any other
 for text in '' '{' '[]' '{"format": "x"}' '{"format": "ashlar-kv-profile", "profile_version": 2, "kv": {}}'; do
     printf '%s' "$text" > "$work/bad"
     expect 3 "$ashlar" bench -m "$model" --kv-profile "$work/bad"
     err_has "$work/bad: "
 done
-for value in '"group_tokens": 65' '"sigma": -1' '"select_tokens": "400"' '"budget_bytes": 1.5' '"type": "q2_k"'; do
+for value in '"group_tokens": 65' '"sigma": -1' '"select_tokens": "400"' '"budget_bytes": 1.5' '"type": "q2_k"' '"metadata": "int2"'; do
     printf '{"format": "ashlar-kv-profile", "profile_version": 1, "kv": {%s}}' "$value" > "$work/bad"
     expect 3 "$ashlar" bench -m "$model" --kv-profile "$work/bad"
     err_has "$work/bad: kv\."

@@ -72,8 +72,13 @@ static void strict_close(struct aio *aio)
     free(s);
 }
 
-static const struct aio_ops strict_ops = {"strict", strict_submit, strict_finished, strict_wait,
-                                          strict_close};
+static const struct aio_ops strict_ops = {
+    .name = "strict",
+    .submit = strict_submit,
+    .finished = strict_finished,
+    .wait = strict_wait,
+    .close = strict_close,
+};
 
 /* ---- a short run --------------------------------------------------------------------------- */
 

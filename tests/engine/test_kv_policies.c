@@ -542,6 +542,8 @@ static void settings_out_of_range_are_refused(void **state)
         {{.policy = "kvswap", .budget_fraction = 1.5}, "budget"},
         {{.policy = "kvswap", .budget_fraction = -0.1}, "budget"},
         {{.policy = "kvswap", .budget_fraction = NAN}, "budget"},
+        {{.policy = "kvswap", .metadata = "int2"}, "metadata"},
+        {{.policy = "kvswap", .rank = -1}, "size"},
         {{.policy = "kvswap", .io_latency = -1}, "latency"},
         {{.policy = "kvswap", .io_latency = INFINITY}, "latency"},
     };
@@ -572,6 +574,9 @@ static void extreme_settings_work(void **state)
         {200, 1, 512, {.policy = "kvswap", .recent_tokens = 65536}},
         {200, 1, 64, {.policy = "kvswap", .sigma = 1024, .mass = 1e-6f, .select_tokens = 40}},
         {200, 1, 64, {.policy = "kvswap", .sigma = 1, .select_tokens = 40}},
+        {200, 1, 64, {.policy = "kvswap", .metadata = "int4", .rank = 1, .select_tokens = 40}},
+        {200, 1, 64, {.policy = "kvswap", .metadata = "int4", .rank = 1 << 20, .select_tokens = 40}},
+        {200, 2, 64, {.policy = "kvswap", .metadata = "f16", .group_tokens = 4, .select_tokens = 8}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct world w;

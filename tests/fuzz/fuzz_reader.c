@@ -7,12 +7,14 @@
  *
  * Sources: src/lego/reader_clang.c src/lego/reader_clang_asm.c src/lego/reader_clang_attribute.c
  * Sources: src/lego/reader_clang_builtin.c src/lego/reader_clang_call.c
- * src/lego/reader_clang_convert.c Sources: src/lego/reader_clang_cursor.c
- * src/lego/reader_clang_decl.c src/lego/reader_clang_expr.c Sources:
- * src/lego/reader_clang_generic.c src/lego/reader_clang_init.c src/lego/reader_clang_literal.c
- * Sources: src/lego/reader_clang_stmt.c src/lego/reader_clang_type.c src/lego/ast_check.c
- * src/lego/ast_print.c Sources: src/lego/constant.c src/lego/heap.c src/lego/type.c Libraries:
- * -isystem @llvm@/include -L@llvm@/lib -lclang -Wl,-rpath,@llvm@/lib
+ * Sources: src/lego/reader_clang_convert.c src/lego/reader_clang_cursor.c
+ * Sources: src/lego/reader_clang_decl.c src/lego/reader_clang_expr.c
+ * Sources: src/lego/reader_clang_generic.c src/lego/reader_clang_init.c
+ * Sources: src/lego/reader_clang_literal.c src/lego/reader_clang_stmt.c
+ * Sources: src/lego/reader_clang_type.c src/lego/reader_clang_vla.c src/lego/ast_check.c
+ * Sources: src/lego/ast_print.c
+ * Sources: src/lego/constant.c src/lego/heap.c src/lego/type.c
+ * Libraries: -isystem @llvm@/include -L@llvm@/lib -lclang -Wl,-rpath,@llvm@/lib
  */
 #include "base/buf.h"
 #include "lego/ast.h"

@@ -217,8 +217,8 @@ static bool rope_heads(struct check *c, bool neox, int n_heads, int head_dim, in
 
 bool check_rope(struct check *c)
 {
-    static const int shapes[][3] = {{1, 8, 8},    {3, 64, 64}, {4, 128, 128}, {2, 80, 80},
-                                    {5, 96, 48},  {2, 64, 20}, {1, 128, 32},  {3, 10, 6},
+    static const int shapes[][3] = {{1, 8, 8},     {3, 64, 64}, {4, 128, 128}, {2, 80, 80},
+                                    {5, 96, 48},   {2, 64, 20}, {1, 128, 32},  {3, 10, 6},
                                     {2, 256, 256}, {1, 2, 2}};
     for (int i = 0; i < 10; i++)
         for (int neox = 0; neox < 2; neox++)
@@ -269,30 +269,53 @@ bool check_add(struct check *c)
     return true;
 }
 
-/* Low-rank scores: all ranks up to 40, then some larger ones; extreme bytes among the random. */
+/* Low-rank scores of one type and shape; extreme bytes among the random. */
+static bool score_shape(struct check *c, enum score_type type, int rank, int group)
+{
+    int n = 1 + (int)rng_below(&c->rng, 9);
+    bool f16 = type == SCORE_F16;
+    size_t bytes = (size_t)(n * group) * score_row_bytes(type, rank);
+    struct guarded rows = guarded_new(bytes, 2), q = guarded_new((size_t)rank * (f16 ? 4 : 1), 4);
+    struct guarded scales = guarded_new((size_t)n * 2, 2);
+    struct guarded a = guarded_new((size_t)n * 4, 4), b = guarded_new((size_t)n * 4, 4);
+    struct score_args args = {n, group, rank, rows.data, scales.data, q.data, 0, 0.7f, a.data};
+    for (size_t i = 0; i < bytes; i++)
+        ((uint8_t *)rows.data)[i] = (uint8_t)(i % 3 ? rng_below(&c->rng, 256) : 255);
+    for (size_t i = 0; f16 && i < bytes / 2; i++)
+        ((uint16_t *)rows.data)[i] = format_float_f16(rng_normal(&c->rng));
+    for (int i = 0; i < n; i++)
+        ((uint16_t *)scales.data)[i] = format_float_f16(fabsf(rng_normal(&c->rng)));
+    for (int i = 0; i < rank; i++) {
+        int v = i % 3 ? (int)rng_below(&c->rng, 255) - 127 : 127;
+        args.query_sum += v;
+        if (f16)
+            ((float *)q.data)[i] = rng_normal(&c->rng);
+        else
+            ((int8_t *)q.data)[i] = (int8_t)v;
+    }
+    c->scalar->score[type](&args);
+    args.scores = b.data;
+    c->table->score[type](&args);
+    bool ok = same_floats(c, "score", n, b.data, a.data, 1e-6, f16 ? 1e-4 : 0);
+    struct guarded *all[] = {&rows, &q, &scales, &a, &b};
+    for (int i = 0; i < 5; i++)
+        guarded_free(all[i]);
+    return ok;
+}
+
+/* All ranks up to 40, then some larger ones. */
 bool check_score(struct check *c)
 {
-    for (int rank = 1; rank < 300; rank += rank < 40 ? 1 : 61) {
-        int n = 1 + (int)rng_below(&c->rng, 9), sum = 0;
-        struct guarded rows = guarded_new((size_t)(n * rank), 1), q = guarded_new((size_t)rank, 1);
-        struct guarded scales = guarded_floats(c, (size_t)n, 1, 4);
-        struct guarded a = guarded_new((size_t)n * 4, 4), b = guarded_new((size_t)n * 4, 4);
-        for (int i = 0; i < n * rank; i++)
-            ((uint8_t *)rows.data)[i] = (uint8_t)(i % 3 ? rng_below(&c->rng, 256) : 255);
-        for (int i = 0; i < rank; i++) {
-            int v = i % 3 ? (int)rng_below(&c->rng, 255) - 127 : 127;
-            ((int8_t *)q.data)[i] = (int8_t)v;
-            sum += v;
-        }
-        c->scalar->score(n, rank, rows.data, scales.data, q.data, sum, 0.7f, a.data);
-        c->table->score(n, rank, rows.data, scales.data, q.data, sum, 0.7f, b.data);
-        bool ok = same_floats(c, "score", n, b.data, a.data, 1e-6, 0);
-        struct guarded *all[] = {&rows, &q, &scales, &a, &b};
-        for (int i = 0; i < 5; i++)
-            guarded_free(all[i]);
-        if (!ok)
-            return false;
-    }
+    static const int ranks[] = {64, 72, 96, 128, 200, 256, 300}, groups[] = {1, 4, 5, 8, 16, 64};
+    for (int type = 0; type < SCORE_TYPES; type++)
+        for (int r = 1; r <= 47; r++)
+            for (int g = 0; g < 6; g++) {
+                int rank = r <= 40 ? r : ranks[r - 41];
+                if ((type != SCORE_INT4 || rank % 2 == 0) &&
+                    !score_shape(c, (enum score_type)type, rank, groups[g]))
+                    return check_failed(c, "score: type %d, rank %d, groups of %d", type, rank,
+                                        groups[g]);
+            }
     return true;
 }
 
@@ -331,8 +354,8 @@ bool check_to_f16(struct check *c)
         x[N + i] = -x[i];
     bool ok = halves_right(c, 2 * N, x);
     free(x);
-    static const float special[] = {0, -0.0f, 65504, 65519.99f, 65520, 1e30f, INFINITY, -INFINITY,
-                                    NAN, 6e-8f, 2.9e-8f, 3e-8f, 1e-40f, 1};
+    static const float special[] = {0,         -0.0f, 65504, 65519.99f, 65520, 1e30f,  INFINITY,
+                                    -INFINITY, NAN,   6e-8f, 2.9e-8f,   3e-8f, 1e-40f, 1};
     for (int n = 1; ok && n <= 14; n++)
         ok = halves_right(c, n, special + 14 - n);
     return ok;

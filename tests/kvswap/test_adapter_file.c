@@ -1,5 +1,5 @@
 /*
- * test_adapter_file.c: adapters written are read back with their first columns; what is not this
+ * test_adapter_file.c: adapters written are read back with their first rows; what is not this
  * model's adapter is refused by the name of its key or tensor, whatever bytes the file holds.
  */
 #include <math.h>
@@ -36,12 +36,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Keys of a layer lie near the first dimensions, the more the lower the index. */
-static void draw_keys(struct rng *rng, float *keys)
+/* Keys, and queries, lie near the first dimensions, the more the lower the index. */
+static void draw_rows(struct rng *rng, int n, float *rows)
 {
-    for (int t = 0; t < KEYS; t++)
+    for (int t = 0; t < n; t++)
         for (int i = 0; i < WIDTH; i++)
-            keys[t * WIDTH + i] = rng_normal(rng) * 8.0f / (float)(1 + i * i);
+            rows[t * WIDTH + i] = rng_normal(rng) * 8.0f / (float)(1 + i * i);
 }
 
 static struct calibration *gather(void)
@@ -49,12 +49,16 @@ static struct calibration *gather(void)
     struct calibration *c;
     struct rng rng;
     float keys[KEYS * WIDTH];
-    assert_int_equal(calibration_new(LAYERS, WIDTH, &c, NULL), ASHLAR_OK);
+    assert_int_equal(calibration_new(LAYERS, WIDTH, WIDTH, &c, NULL), ASHLAR_OK);
     rng_seed(&rng, SEED);
     for (int l = 0; l < LAYERS; l++) {
-        draw_keys(&rng, keys);
+        draw_rows(&rng, KEYS, keys);
         calibration_add(c, l, KEYS / 2, keys); /* in pieces, as passes bring them */
         calibration_add(c, l, KEYS - KEYS / 2, keys + KEYS / 2 * WIDTH);
+        for (int q = 0; q < KEYS / 4; q++) {
+            draw_rows(&rng, 1, c->query);
+            calibration_add_query(c, l, c->query);
+        }
     }
     return c;
 }
@@ -68,54 +72,81 @@ static void write_file(double *mean, double *least)
     calibration_free(c);
 }
 
-/* An adapter with memory for `rank` columns. */
+/* An adapter with memory for `rank` rows. */
 struct room {
     struct adapters a;
-    float values[LAYERS * WIDTH * WIDTH];
+    unsigned char data[LAYERS * 2 * WIDTH * WIDTH * 2];
+    float matrix[WIDTH * WIDTH];
     bool ready[LAYERS];
+    int n_samples[LAYERS];
 };
 
 static ashlar_status read_into(struct room *room, int layers, int width, int rank,
                                uint64_t fingerprint, ashlar_error *err)
 {
-    *room = (struct room){.a = {layers, width, rank, NULL, NULL}};
-    room->a.a = room->values;
+    *room = (struct room){
+        .a = {.kernels = kernels_scalar(), .n_layer = layers, .width = width, .rank = rank}};
+    room->a.data = room->data;
     room->a.ready = room->ready;
+    room->a.n_samples = room->n_samples;
+    room->a.matrix = room->matrix;
     return adapter_file_read(path, fingerprint, &room->a, err);
 }
 
-static void columns_are_orthonormal_and_in_order(void **state)
+/* Row i of one of a layer's matrices. */
+static void get_row(const struct room *room, int layer, enum adapter_side side, int i, float *row)
+{
+    float one[WIDTH], y[WIDTH];
+    for (int d = 0; d < room->a.width; d++) {
+        memset(one, 0, sizeof one);
+        one[d] = 1.0f;
+        adapters_project(&room->a, layer, side, 1, one, y);
+        row[d] = y[i];
+    }
+}
+
+/* A B^T is the identity, and the first row looks where keys and queries are. */
+static void matrices_are_inverse_and_in_order(void **state)
 {
     (void)state;
     double mean, least;
     struct room room;
+    float k[WIDTH], q[WIDTH];
     write_file(&mean, &least);
     assert_true(least <= mean && mean <= 1.0 + 1e-6 && least > 0.99);
     assert_int_equal(read_into(&room, LAYERS, WIDTH, RANK, FINGERPRINT, NULL), ASHLAR_OK);
     for (int l = 0; l < LAYERS; l++) {
-        const float *a = room.values + l * WIDTH * RANK;
         assert_true(room.ready[l]);
-        assert_true(fabsf(a[0]) > 0.95f); /* the strongest direction is the first dimension */
         for (int i = 0; i < RANK; i++)
             for (int j = 0; j < RANK; j++) {
                 double dot = 0.0;
-                for (int k = 0; k < WIDTH; k++)
-                    dot += (double)a[k * RANK + i] * a[k * RANK + j];
-                assert_true(fabs(dot - (i == j)) < 1e-4);
+                get_row(&room, l, ADAPTER_KEYS, i, k);
+                get_row(&room, l, ADAPTER_QUERIES, j, q);
+                for (int d = 0; d < WIDTH; d++)
+                    dot += (double)k[d] * q[d];
+                if (fabs(dot - (i == j)) > 0.02)
+                    fail_msg("rows %d and %d: %g", i, j, dot);
             }
+        get_row(&room, l, ADAPTER_QUERIES, 0, q);
+        for (int d = 1; d < WIDTH; d++)
+            assert_true(fabsf(q[d]) < 0.2f * fabsf(q[0]));
     }
 }
 
-static void fewer_columns_are_the_first_ones(void **state)
+static void fewer_rows_are_the_first_ones(void **state)
 {
     (void)state;
     double mean, least;
     struct room all, some;
+    float a[WIDTH], b[WIDTH];
     write_file(&mean, &least);
     assert_int_equal(read_into(&all, LAYERS, WIDTH, RANK, FINGERPRINT, NULL), ASHLAR_OK);
     assert_int_equal(read_into(&some, LAYERS, WIDTH, 3, FINGERPRINT, NULL), ASHLAR_OK);
-    for (int row = 0; row < LAYERS * WIDTH; row++)
-        assert_memory_equal(all.values + row * RANK, some.values + row * 3, 3 * sizeof(float));
+    for (int i = 0; i < LAYERS * 2 * 3; i++) {
+        get_row(&all, i / 6, i / 3 % 2 ? ADAPTER_QUERIES : ADAPTER_KEYS, i % 3, a);
+        get_row(&some, i / 6, i / 3 % 2 ? ADAPTER_QUERIES : ADAPTER_KEYS, i % 3, b);
+        assert_memory_equal(a, b, sizeof a);
+    }
 }
 
 static void expect_refused(int layers, int width, int rank, uint64_t fingerprint, const char *name)
@@ -145,7 +176,7 @@ struct wrong {
     const char *architecture;
     uint32_t version, rank;
     enum tensor_type type;
-    uint64_t columns;
+    uint64_t rows;
     int layers;
     float value;
     const char *name; /* in the message */
@@ -154,8 +185,8 @@ struct wrong {
 static void write_wrong(const struct wrong *x)
 {
     struct gguf_writer *w;
-    uint64_t shape[2] = {x->columns, WIDTH};
-    size_t value_bytes = x->type == TENSOR_F16 ? 2 : 4, bytes = x->columns * WIDTH * value_bytes;
+    uint64_t shape[2] = {WIDTH, x->rows};
+    size_t value_bytes = x->type == TENSOR_F16 ? 2 : 4, bytes = x->rows * WIDTH * value_bytes;
     unsigned char *data = calloc(1, bytes);
     assert_int_equal(gguf_writer_new(path, &w, NULL), ASHLAR_OK);
     gguf_writer_string(w, "general.architecture", x->architecture);
@@ -164,16 +195,16 @@ static void write_wrong(const struct wrong *x)
     gguf_writer_u32(w, "ashlar.adapter.block_count", LAYERS);
     gguf_writer_u32(w, "ashlar.adapter.width", WIDTH);
     gguf_writer_u32(w, "ashlar.adapter.rank", x->rank);
-    for (int l = 0; l < x->layers; l++) {
+    for (int i = 0; i < 2 * x->layers; i++) {
         char name[64];
-        snprintf(name, sizeof name, "kvswap.blk.%d.adapter", l);
+        snprintf(name, sizeof name, "kvswap.blk.%d.%s", i / 2, i % 2 ? "queries" : "keys");
         gguf_writer_tensor(w, name, x->type, 2, shape);
     }
     ashlar_error err = {0};
     if (gguf_writer_begin_data(w, &err) != ASHLAR_OK)
         fail_msg("%s", err.message);
     memcpy(data + bytes - 4, &x->value, 4);
-    for (int l = 0; l < x->layers; l++)
+    for (int i = 0; i < 2 * x->layers; i++)
         assert_int_equal(gguf_writer_data(w, data, bytes, NULL), ASHLAR_OK);
     assert_int_equal(gguf_writer_finish(w, NULL), ASHLAR_OK);
     gguf_writer_free(w);
@@ -183,18 +214,18 @@ static void write_wrong(const struct wrong *x)
 static void wrong_files_are_refused_by_name(void **state)
 {
     (void)state;
-    const struct wrong right = {"ashlar-adapter", 1, RANK, TENSOR_F32, RANK, LAYERS, 0.5f, NULL};
+    const struct wrong right = {"ashlar-adapter", 2, RANK, TENSOR_F32, RANK, LAYERS, 0.5f, NULL};
     struct wrong cases[8];
     for (int i = 0; i < 8; i++)
         cases[i] = right;
     cases[0].architecture = "llama", cases[0].name = "key general.architecture";
-    cases[1].version = 2, cases[1].name = "key ashlar.adapter.version";
+    cases[1].version = 1, cases[1].name = "key ashlar.adapter.version";
     cases[2].rank = WIDTH + 1, cases[2].name = "key ashlar.adapter.rank";
-    cases[3].type = TENSOR_F16, cases[3].name = "tensor kvswap.blk.0.adapter";
-    cases[4].columns = RANK - 1, cases[4].name = "tensor kvswap.blk.0.adapter";
-    cases[5].layers = LAYERS - 1, cases[5].name = "tensor kvswap.blk.1.adapter";
-    cases[6].value = NAN, cases[6].name = "tensor kvswap.blk.0.adapter";
-    cases[7].value = -1e30f, cases[7].name = "tensor kvswap.blk.0.adapter";
+    cases[3].type = TENSOR_F16, cases[3].name = "tensor kvswap.blk.0.keys";
+    cases[4].rows = RANK - 1, cases[4].name = "tensor kvswap.blk.0.keys";
+    cases[5].layers = LAYERS - 1, cases[5].name = "tensor kvswap.blk.1.keys";
+    cases[6].value = NAN, cases[6].name = "tensor kvswap.blk.0.keys";
+    cases[7].value = -1e30f, cases[7].name = "tensor kvswap.blk.0.keys";
     struct room room;
     write_wrong(&right);
     assert_int_equal(read_into(&room, LAYERS, WIDTH, RANK, FINGERPRINT, NULL), ASHLAR_OK);
@@ -229,8 +260,12 @@ static void any_damage_is_survived(void **state)
         file.data[i] = (char)(kept ^ (1 << rng_below(&rng, 8)));
         save(file.data, file.length);
         if (read_into(&room, LAYERS, WIDTH, RANK, FINGERPRINT, NULL) == ASHLAR_OK)
-            for (int v = 0; v < LAYERS * WIDTH * RANK; v++)
-                assert_true(fabsf(room.values[v]) < 1.1f);
+            for (int r = 0; r < RANK; r++) {
+                float row[WIDTH];
+                get_row(&room, 0, ADAPTER_KEYS, r, row);
+                for (int v = 0; v < WIDTH; v++)
+                    assert_true(isfinite(row[v]));
+            }
         file.data[i] = kept;
     }
     for (size_t n = 1; n < file.length; n += 37) {
@@ -257,8 +292,8 @@ static void the_default_name_replaces_the_ending(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(columns_are_orthonormal_and_in_order),
-        cmocka_unit_test(fewer_columns_are_the_first_ones),
+        cmocka_unit_test(matrices_are_inverse_and_in_order),
+        cmocka_unit_test(fewer_rows_are_the_first_ones),
         cmocka_unit_test(other_models_are_refused_by_key),
         cmocka_unit_test(wrong_files_are_refused_by_name),
         cmocka_unit_test(any_damage_is_survived),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -322,6 +323,87 @@ static void failures_end_up_in_the_request(void **state)
     }
 }
 
+/* Write `data` page by page, read it back and compare. */
+static void same_pages(struct aio *aio, int fd, unsigned char *data, unsigned char *in, int n)
+{
+    struct aio_request *r = calloc((size_t)n, sizeof *r);
+    for (int write = 1; write >= 0; write--) {
+        for (int i = 0; i < n; i++)
+            r[i] = (struct aio_request){.fd = fd,
+                                        .write = write,
+                                        .data = (write ? data : in) + (size_t)i * AIO_ALIGN,
+                                        .bytes = AIO_ALIGN,
+                                        .offset = (uint64_t)i * AIO_ALIGN};
+        aio_submit(aio, r, n);
+        wait_all(aio, r, n);
+    }
+    assert_memory_equal(data, in, (size_t)n * AIO_ALIGN);
+    free(r);
+}
+
+/* Announced memory and files, beside others, and a file number that comes again. */
+static void announced_memory_and_files_change_no_byte(void **state)
+{
+    (void)state;
+    enum { PAGES = 24 };
+    for (int k = 0; k < 2; k++)
+        for (int rated = 0; rated < 2; rated++) {
+            struct aio *aio = open_kind(kinds[k], DEPTH);
+            struct rng rng;
+            if (!aio)
+                continue;
+            if (rated)
+                assert_int_equal(aio_rate_open(aio, 0, 0.0, &aio, NULL), ASHLAR_OK);
+            rng_seed(&rng, SEED + 20);
+            unsigned char *known = random_pages(2 * PAGES, &rng);
+            unsigned char *other = random_pages(PAGES, &rng);
+            int fd = scratch_file(), plain = scratch_file();
+            aio_use_memory(aio, known, 2 * PAGES * AIO_ALIGN);
+            aio_use_memory(aio, other, PAGES * AIO_ALIGN); /* one block is enough */
+            aio_use_file(aio, fd, true);
+            same_pages(aio, fd, known, known + PAGES * AIO_ALIGN, PAGES);
+            same_pages(aio, plain, known, known + PAGES * AIO_ALIGN, PAGES);
+            same_pages(aio, fd, known + AIO_ALIGN, other, PAGES);
+            round_trip(aio, 30, 30, SEED);
+            aio_use_file(aio, fd, false);
+            close(fd);
+            int again = scratch_file();
+            assert_int_equal(again, fd);
+            for (int i = 0; i < 100; i++) /* more than there is room for; the same twice */
+                aio_use_file(aio, plain, true);
+            same_pages(aio, again, known, other, PAGES);
+            same_pages(aio, plain, other, known, PAGES);
+            aio_close(aio);
+            close(again);
+            close(plain);
+            free(known);
+            free(other);
+        }
+}
+
+/* What the kernel will not pin is used all the same. */
+static void memory_that_cannot_be_pinned_is_used_plainly(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct aio *aio = open_kind(kinds[k], DEPTH);
+        if (!aio)
+            continue;
+        unsigned char *page = mmap(NULL, AIO_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(page != MAP_FAILED);
+        aio_use_memory(aio, page, AIO_ALIGN);
+        assert_int_equal(mprotect(page, AIO_ALIGN, PROT_READ | PROT_WRITE), 0);
+        int fd = scratch_file();
+        memset(page, 7, AIO_ALIGN);
+        struct aio_request r = {.fd = fd, .write = true, .data = page, .bytes = AIO_ALIGN};
+        aio_submit(aio, &r, 1);
+        wait_all(aio, &r, 1);
+        close(fd);
+        aio_close(aio);
+        munmap(page, AIO_ALIGN);
+    }
+}
+
 /* ---- rate limiter -------------------------------------------------------------------------- */
 
 static double seconds_for(struct aio *aio, int fd, int n)
@@ -490,6 +572,8 @@ int main(void)
         cmocka_unit_test(short_transfers_are_continued_at_their_place),
         cmocka_unit_test(reads_past_the_end_are_short),
         cmocka_unit_test(failures_end_up_in_the_request),
+        cmocka_unit_test(announced_memory_and_files_change_no_byte),
+        cmocka_unit_test(memory_that_cannot_be_pinned_is_used_plainly),
         cmocka_unit_test(a_rate_and_a_latency_are_kept),
         cmocka_unit_test(a_limited_device_moves_the_same_bytes),
         cmocka_unit_test(chosen_requests_fail_and_no_others),

@@ -1,7 +1,7 @@
 /*
- * test_lowrank.c: adapters are what they claim to be (the leading right singular vectors), and the
- * int8 rows score tokens within the error that quantisation allows; every kernel set scores like
- * the scalar.
+ * test_lowrank.c: adapters keep the products of queries and keys they are fitted to, the queries
+ * that were sampled decide which; rows score groups within the error that their quantisation
+ * allows.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -14,9 +14,10 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "kernels/formats.h"
 #include "kvswap/lowrank.h"
 
-enum { SEED = 20251127, WIDTH = 96 };
+enum { SEED = 20251127, WIDTH = 96, GROUP = 8, MOST_KEYS = 300 };
 
 static float *floats(size_t n)
 {
@@ -48,14 +49,23 @@ static float *low_rank_keys(struct rng *rng, int n, int rank)
 
 static struct adapters new_adapters(int n_layer, int rank)
 {
-    return (struct adapters){n_layer, WIDTH, rank, floats((size_t)(n_layer * WIDTH * rank)),
-                             calloc((size_t)n_layer, sizeof(bool))};
+    struct adapters a = {
+        .kernels = kernels_scalar(), .n_layer = n_layer, .width = WIDTH, .rank = rank};
+    a.data = calloc((size_t)(n_layer * 2 * rank), adapters_row_bytes(WIDTH));
+    a.ready = calloc((size_t)n_layer, sizeof *a.ready);
+    a.n_samples = calloc((size_t)n_layer, sizeof *a.n_samples);
+    a.matrix = floats((size_t)(rank * WIDTH));
+    a.fit_scratch = malloc(lowrank_fit_bytes(MOST_KEYS, WIDTH, rank));
+    return a;
 }
 
 static void free_adapters(struct adapters *a)
 {
-    free(a->a);
+    free(a->data);
     free(a->ready);
+    free(a->n_samples);
+    free(a->matrix);
+    free(a->fit_scratch);
 }
 
 static void fit(struct adapters *a, int layer, int n, const float *keys)
@@ -66,133 +76,124 @@ static void fit(struct adapters *a, int layer, int n, const float *keys)
     assert_true(a->ready[layer]);
 }
 
-static double column_product(const struct adapters *a, int layer, int i, int j)
+/* sum (q . k - Bq . Ak)^2 / sum (q . k)^2 over all pairs. */
+static double share_lost(const struct adapters *a, int layer, int n, const float *keys, int n_q,
+                         const float *q)
 {
-    const float *m = a->a + layer * WIDTH * a->rank;
-    double sum = 0;
-    for (int k = 0; k < WIDTH; k++)
-        sum += (double)m[k * a->rank + i] * m[k * a->rank + j];
-    return sum;
-}
-
-/* Columns have length 1 and are at right angles; columns beyond the keys' own rank may be zero. */
-static void assert_orthonormal(const struct adapters *a, int layer, int full_columns)
-{
-    int full = 0;
-    for (int i = 0; i < a->rank; i++) {
-        double length = column_product(a, layer, i, i);
-        full += fabs(length - 1) < 1e-3;
-        if (fabs(length - 1) > 1e-3 && length > 1e-3)
-            fail_msg("column %d has length %g", i, sqrt(length));
-        for (int j = 0; j < i; j++)
-            if (fabs(column_product(a, layer, i, j)) > 1e-3)
-                fail_msg("columns %d and %d: %g", i, j, column_product(a, layer, i, j));
-    }
-    if (full < full_columns)
-        fail_msg("%d columns of length 1, not %d", full, full_columns);
-}
-
-/* The share of the keys' energy that the adapter keeps: sum |K A|^2 / sum |K|^2. */
-static double energy_kept(const struct adapters *a, int layer, int n, const float *keys)
-{
-    float *y = floats((size_t)(n * a->rank));
-    double kept = 0, all = 0;
-    adapters_project(a, layer, n, keys, y);
-    for (int i = 0; i < n * a->rank; i++)
-        kept += (double)y[i] * y[i];
-    for (int i = 0; i < n * WIDTH; i++)
-        all += (double)keys[i] * keys[i];
+    int rank = a->rank;
+    float *y = floats((size_t)(n * rank)), *p = floats((size_t)(n_q * rank));
+    double lost = 0, all = 0;
+    adapters_project(a, layer, ADAPTER_KEYS, n, keys, y);
+    adapters_project(a, layer, ADAPTER_QUERIES, n_q, q, p);
+    for (int i = 0; i < n_q; i++)
+        for (int t = 0; t < n; t++) {
+            double exact = 0, low = 0;
+            for (int d = 0; d < WIDTH; d++)
+                exact += (double)q[i * WIDTH + d] * keys[t * WIDTH + d];
+            for (int r = 0; r < rank; r++)
+                low += (double)p[i * rank + r] * y[t * rank + r];
+            lost += (exact - low) * (exact - low);
+            all += exact * exact;
+        }
     free(y);
-    return kept / all;
+    free(p);
+    return lost / all;
 }
 
 static const int counts[] = {8, 33, 95, 96, 97, 300}; /* below, at and above the width */
 
-static void columns_are_orthonormal(void **state)
+static void keys_of_low_rank_lose_nothing(void **state)
 {
     (void)state;
     struct rng rng;
     rng_seed(&rng, SEED);
-    for (int i = 0; i < 6; i++) {
-        struct adapters a = new_adapters(2, 32);
-        float *keys = normals(&rng, (size_t)(counts[i] * WIDTH));
-        fit(&a, 1, counts[i], keys);
-        assert_orthonormal(&a, 1, counts[i] < 32 ? counts[i] : 32);
-        assert_false(a.ready[0]);
-        free(keys);
-        free_adapters(&a);
-    }
-}
-
-static void a_low_rank_matrix_is_captured_whole(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, SEED + 1);
     for (int i = 1; i < 6; i++)
         for (int rank = 1; rank <= 32; rank *= 2) {
-            struct adapters a = new_adapters(1, 32);
-            float *keys = low_rank_keys(&rng, counts[i], rank);
-            fit(&a, 0, counts[i], keys);
-            assert_orthonormal(&a, 0, rank);
-            double kept = energy_kept(&a, 0, counts[i], keys);
-            if (fabs(kept - 1) > 1e-3)
-                fail_msg("%d keys of rank %d: %g of their energy", counts[i], rank, kept);
+            struct adapters a = new_adapters(2, 32);
+            float *keys = low_rank_keys(&rng, counts[i], rank), *q = normals(&rng, 20 * WIDTH);
+            fit(&a, 1, counts[i], keys);
+            assert_false(a.ready[0]);
+            double lost = share_lost(&a, 1, counts[i], keys, 20, q);
+            if (lost > 1e-3)
+                fail_msg("%d keys of rank %d: %g lost", counts[i], rank, lost);
             free(keys);
+            free(q);
             free_adapters(&a);
         }
 }
 
-/* The best r directions keep at least as much as any other r, and more columns keep more. */
-static void the_leading_directions_are_kept(void **state)
+static void more_rank_loses_less(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, SEED + 1);
+    for (int i = 3; i < 6; i++) {
+        float *keys = normals(&rng, (size_t)(counts[i] * WIDTH)), *q = normals(&rng, 20 * WIDTH);
+        double before = 1.0;
+        for (int rank = 8; rank <= 64; rank *= 2) {
+            struct adapters a = new_adapters(1, rank);
+            fit(&a, 0, counts[i], keys);
+            double lost = share_lost(&a, 0, counts[i], keys, 20, q);
+            assert_true(lost < before);
+            before = lost;
+            free_adapters(&a);
+        }
+        free(keys);
+        free(q);
+    }
+}
+
+/* Queries in a few directions only: with them sampled, those are kept. */
+static float *narrow_queries(struct rng *rng, int n, int first, int directions)
+{
+    float *q = floats((size_t)(n * WIDTH));
+    for (int i = 0; i < n; i++)
+        for (int d = first; d < first + directions; d++)
+            q[i * WIDTH + d] = rng_normal(rng);
+    return q;
+}
+
+static void queries_decide_what_is_kept(void **state)
 {
     (void)state;
     struct rng rng;
     rng_seed(&rng, SEED + 2);
-    for (int i = 1; i < 6; i++) {
-        float *keys = low_rank_keys(&rng, counts[i], 4),
-              *noise = normals(&rng, (size_t)(counts[i] * WIDTH));
-        for (int j = 0; j < counts[i] * WIDTH; j++)
-            keys[j] += 0.05f * noise[j];
-        struct adapters four = new_adapters(1, 4), eight = new_adapters(1, 8),
-                        other = new_adapters(1, 4);
-        fit(&four, 0, counts[i], keys);
-        fit(&eight, 0, counts[i], keys);
-        fit(&other, 0, counts[i], noise);
-        double kept = energy_kept(&four, 0, counts[i], keys);
-        assert_true(kept > 0.99 && kept < 1.0);
-        assert_true(energy_kept(&eight, 0, counts[i], keys) > kept);
-        assert_true(energy_kept(&other, 0, counts[i], keys) < 0.9 * kept);
-        free(keys);
-        free(noise);
-        free_adapters(&four);
-        free_adapters(&eight);
-        free_adapters(&other);
-    }
+    float *keys = normals(&rng, 300 * WIDTH), *q = narrow_queries(&rng, 120, 17, 6);
+    struct adapters blind = new_adapters(1, 48), a = new_adapters(1, 48);
+    for (int i = 0; i < 120; i++)
+        adapters_sample(&a, 0, q + i * WIDTH);
+    assert_int_equal(a.n_samples[0], 96); /* 2 * rank: more are not wanted */
+    assert_int_equal(adapters_wanted(&a, 0), 0);
+    fit(&a, 0, 300, keys);
+    fit(&blind, 0, 300, keys);
+    assert_true(share_lost(&a, 0, 300, keys, 120, q) < 0.02);
+    assert_true(share_lost(&blind, 0, 300, keys, 120, q) > 0.15);
+    free(keys);
+    free(q);
+    free_adapters(&a);
+    free_adapters(&blind);
 }
 
-/* Dot products of keys and of queries in their space survive the projection. */
-static void products_survive_the_projection(void **state)
+static void projected_keys_have_equal_mean_squares(void **state)
 {
     (void)state;
-    enum { N = 200, RANK = 16 };
     struct rng rng;
     rng_seed(&rng, SEED + 3);
-    struct adapters a = new_adapters(1, RANK);
-    float *keys = low_rank_keys(&rng, N, RANK), *y = floats(N * RANK), *q = normals(&rng, WIDTH),
-          yq[RANK];
-    fit(&a, 0, N, keys);
-    adapters_project(&a, 0, N, keys, y);
-    adapters_project(&a, 0, 1, q, yq);
-    for (int t = 0; t < N; t++) {
-        double exact = 0, low = 0, size = 0;
-        for (int i = 0; i < WIDTH; i++) {
-            exact += (double)keys[t * WIDTH + i] * q[i];
-            size += fabs((double)keys[t * WIDTH + i] * q[i]);
-        }
-        for (int i = 0; i < RANK; i++)
-            low += (double)y[t * RANK + i] * yq[i];
-        assert_true(fabs(exact - low) <= 1e-3 * size);
+    float *keys = normals(&rng, 300 * WIDTH), *y = floats(300 * 32), *q = normals(&rng, 30 * WIDTH);
+    for (int i = 0; i < 300 * WIDTH; i++)
+        keys[i] *=
+            1.0f + (float)(i % WIDTH) / 10.0f; /* up to ten times as large in the last direction */
+    struct adapters a = new_adapters(1, 32);
+    for (int i = 0; i < 30; i++)
+        adapters_sample(&a, 0, q + i * WIDTH);
+    fit(&a, 0, 300, keys);
+    adapters_project(&a, 0, ADAPTER_KEYS, 300, keys, y);
+    for (int r = 0; r < 32; r++) {
+        double square = 0;
+        for (int t = 0; t < 300; t++)
+            square += (double)y[t * 32 + r] * y[t * 32 + r] / 300;
+        if (fabs(square - 1) > 0.05)
+            fail_msg("value %d: mean square %g", r, square);
     }
     free(keys);
     free(y);
@@ -205,55 +206,63 @@ static void keys_without_a_direction_are_accepted(void **state)
     (void)state;
     for (int i = 0; i < 6; i++) {
         struct adapters a = new_adapters(1, 32);
-        float *keys = floats((size_t)(counts[i] * WIDTH)), y[32] = {1};
+        float *keys = floats((size_t)(counts[i] * WIDTH)), *q = floats(WIDTH), y[32] = {1};
         fit(&a, 0, counts[i], keys); /* all zero */
-        assert_orthonormal(&a, 0, 0);
-        keys[5] = 3.0f; /* one direction only */
+        keys[5] = 3.0f;              /* one direction only */
         fit(&a, 0, counts[i], keys);
-        assert_true(fabs(energy_kept(&a, 0, counts[i], keys) - 1) < 1e-5);
-        adapters_project(&a, 0, 1, keys, y);
+        q[5] = 2.0f;
+        assert_true(share_lost(&a, 0, 1, keys, 1, q) < 1e-3);
+        adapters_project(&a, 0, ADAPTER_KEYS, 1, keys, y);
         for (int j = 0; j < 32; j++)
             assert_true(isfinite(y[j]));
         free(keys);
+        free(q);
         free_adapters(&a);
     }
 }
 
-static void keys_that_are_no_numbers_are_refused(void **state)
+static void what_is_no_number_is_refused(void **state)
 {
     (void)state;
     struct rng rng;
     rng_seed(&rng, SEED + 4);
     for (int i = 0; i < 6; i += 5) {
         struct adapters a = new_adapters(1, 32);
-        float *keys = normals(&rng, (size_t)(counts[i] * WIDTH));
+        float *keys = normals(&rng, (size_t)(counts[i] * WIDTH)), *q = normals(&rng, WIDTH);
         ashlar_error err;
+        q[3] = INFINITY;
+        adapters_sample(&a, 0, q);
+        assert_int_equal(a.n_samples[0], 0);
         keys[7] = NAN;
         assert_int_equal(adapters_fit(&a, 0, counts[i], keys, &err), ASHLAR_FAILED);
         assert_false(a.ready[0]);
         free(keys);
+        free(q);
         free_adapters(&a);
     }
 }
 
-/* ---- int8 rows ----------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------- */
 
 struct stored {
-    int rank, n;
-    float *projected; /* (n, rank) */
+    struct lowrank_format format;
+    int n;            /* groups */
+    float *projected; /* (n, GROUP, rank) */
     struct lowrank_rows rows;
 };
 
-static struct stored store_random(struct rng *rng, int rank, int n)
+static struct stored store_random(struct rng *rng, enum score_type type, int rank, int n)
 {
     struct stored s = {
-        rank, n, normals(rng, (size_t)(n * rank)), {malloc((size_t)(n * rank)), floats((size_t)n)}};
-    for (int t = 0; t < n; t++) { /* sizes differ from token to token */
-        float size = expf(2.0f * rng_normal(rng));
+        {type, rank, GROUP}, n, normals(rng, (size_t)(n * GROUP * rank)), {NULL, NULL}};
+    s.rows.rows = malloc((size_t)(n * GROUP) * score_row_bytes(type, rank));
+    s.rows.scales = calloc((size_t)n, sizeof *s.rows.scales);
+    for (int t = 0; t < n * GROUP; t++) { /* sizes differ from token to token */
+        float size = expf(rng_normal(rng));
         for (int i = 0; i < rank; i++)
             s.projected[t * rank + i] *= size;
     }
-    lowrank_store(&s.rows, rank, 0, n, s.projected);
+    lowrank_store(&s.format, &s.rows, 0, n, s.projected);
     return s;
 }
 
@@ -264,119 +273,135 @@ static void free_stored(struct stored *s)
     free(s->rows.scales);
 }
 
+/* Value i of token t as it was stored. */
+static float stored_value(const struct stored *s, int t, int i)
+{
+    int rank = s->format.rank;
+    const unsigned char *row = s->rows.rows + (size_t)t * score_row_bytes(s->format.type, rank);
+    if (s->format.type == SCORE_F16)
+        return format_f16_float(format_u16(row + 2 * i));
+    float scale = format_f16_float(s->rows.scales[t / GROUP]);
+    if (s->format.type == SCORE_INT8)
+        return (float)(row[i] - SCORE_BIAS8) * scale;
+    int byte = row[i % (rank / 2)];
+    return (float)((i < rank / 2 ? byte & 15 : byte >> 4) - SCORE_BIAS4) * scale;
+}
+
+/* The largest error that storing may make. */
+static float step_of(const struct stored *s, int t, float x)
+{
+    float scale = format_f16_float(s->rows.scales[t / GROUP]);
+    float range = s->format.type == SCORE_INT4 ? 7.0f : 127.0f;
+    if (s->format.type == SCORE_F16)
+        return fabsf(x) * 0x1p-11f + 1e-7f;
+    /* rounding the scale itself may cut the largest value a little */
+    return 0.501f * scale + range * scale * 0x1p-11f;
+}
+
 static void rows_are_within_half_a_step(void **state)
 {
     (void)state;
     struct rng rng;
     rng_seed(&rng, SEED + 5);
-    struct stored s = store_random(&rng, 40, 50);
-    for (int t = 0; t < s.n; t++)
-        for (int i = 0; i < s.rank; i++) {
-            float value = (float)(s.rows.rows[t * s.rank + i] - SCORE_BIAS) * s.rows.scales[t];
-            assert_true(fabsf(value - s.projected[t * s.rank + i]) <= 0.501f * s.rows.scales[t]);
-        }
-    free_stored(&s);
-}
-
-static void only_the_rows_asked_for_are_written(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, SEED + 6);
-    struct stored s = store_random(&rng, 24, 9);
-    uint8_t before[24 * 9];
-    memcpy(before, s.rows.rows, sizeof before);
-    float *other = normals(&rng, 24 * 2);
-    lowrank_store(&s.rows, 24, 4, 2, other);
-    assert_memory_equal(s.rows.rows, before, 24 * 4);
-    assert_memory_equal(s.rows.rows + 24 * 6, before + 24 * 6, 24 * 3);
-    assert_memory_not_equal(s.rows.rows + 24 * 4, before + 24 * 4, 24 * 2);
-    free(other);
-    free_stored(&s);
-}
-
-static void rows_of_zeros_and_tiny_values_score_nothing(void **state)
-{
-    (void)state;
-    float projected[3][8] = {{0}, {1e-42f, -1e-42f}, {1e-30f}}, scores[3];
-    uint8_t bytes[24];
-    float scales[3];
-    int8_t query[8] = {127, -127, 5};
-    struct lowrank_rows rows = {bytes, scales};
-    lowrank_store(&rows, 8, 0, 3, &projected[0][0]);
-    kernels_scalar()->score(3, 8, bytes, scales, query, 5, 1.0f, scores);
-    for (int i = 0; i < 3; i++)
-        assert_true(isfinite(scores[i]) && fabsf(scores[i]) < 1e-20f);
-}
-
-static int8_t *random_query(struct rng *rng, int rank, int *sum)
-{
-    int8_t *q = malloc((size_t)rank);
-    *sum = 0;
-    for (int i = 0; i < rank; i++) {
-        q[i] = (int8_t)((int)rng_below(rng, 255) - 127);
-        *sum += q[i];
-    }
-    return q;
-}
-
-static void scores_are_products_within_the_quantisation_error(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, SEED + 7);
-    for (int rank = 8; rank <= 512; rank *= 2) {
-        int sum;
-        struct stored s = store_random(&rng, rank, 31);
-        int8_t *q = random_query(&rng, rank, &sum);
-        float scores[31];
-        kernels_select(NULL)->score(s.n, rank, s.rows.rows, s.rows.scales, q, sum, 0.01f, scores);
-        for (int t = 0; t < s.n; t++) {
-            double exact = 0, bound = 0, size = 0;
-            for (int i = 0; i < rank; i++) {
-                exact += 0.01 * q[i] * s.projected[t * rank + i];
-                bound += 0.01 * abs(q[i]) * 0.5 * s.rows.scales[t];
-                size += 0.01 * fabs(q[i] * (double)s.projected[t * rank + i]);
+    for (int type = 0; type < SCORE_TYPES; type++) {
+        struct stored s = store_random(&rng, (enum score_type)type, 40, 7);
+        for (int t = 0; t < s.n * GROUP; t++)
+            for (int i = 0; i < 40; i++) {
+                float x = s.projected[t * 40 + i];
+                if (fabsf(stored_value(&s, t, i) - x) > step_of(&s, t, x))
+                    fail_msg("type %d, token %d, value %d: %g became %g", type, t, i, x,
+                             stored_value(&s, t, i));
             }
-            assert_true(fabs(scores[t] - exact) <= bound * 1.01 + 1e-5 * size);
-        }
-        free(q);
         free_stored(&s);
     }
 }
 
-static void check_against_scalar(struct rng *rng, const struct kernels *k, int rank, int n)
-{
-    int sum;
-    struct stored s = store_random(rng, rank, n);
-    int8_t *q = random_query(rng, rank, &sum);
-    float *a = floats((size_t)n), *b = floats((size_t)n);
-    for (int i = 0; i < rank; i++) /* the extremes: 16-bit sums must not wrap */
-        s.rows.rows[i] = q[i] > 0 ? 255 : 1;
-    kernels_scalar()->score(n, rank, s.rows.rows, s.rows.scales, q, sum, 0.3f, a);
-    k->score(n, rank, s.rows.rows, s.rows.scales, q, sum, 0.3f, b);
-    for (int t = 0; t < n; t++)
-        if (fabsf(a[t] - b[t]) > 1e-6f * fabsf(a[t]))
-            fail_msg("%s: rank %d, token %d of %d: %.9g, scalar %.9g", k->name, rank, t, n, b[t],
-                     a[t]);
-    free(a);
-    free(b);
-    free(q);
-    free_stored(&s);
-}
-
-static void every_table_scores_like_the_scalar(void **state)
+static void only_the_groups_asked_for_are_written(void **state)
 {
     (void)state;
-    const struct kernels *tables[8];
-    static const int tokens[] = {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 64};
     struct rng rng;
-    int n_tables = kernels_available(tables);
-    rng_seed(&rng, SEED + 8);
-    for (int k = 0; k < n_tables; k++)
-        for (int rank = 8; rank <= 512; rank += rank < 96 ? 8 : 32)
-            for (int i = 0; i < 12; i++)
-                check_against_scalar(&rng, tables[k], rank, tokens[i]);
+    rng_seed(&rng, SEED + 6);
+    for (int type = 0; type < SCORE_TYPES; type++) {
+        struct stored s = store_random(&rng, (enum score_type)type, 24, 9);
+        size_t bytes = GROUP * score_row_bytes((enum score_type)type, 24);
+        unsigned char *before = malloc(9 * bytes);
+        memcpy(before, s.rows.rows, 9 * bytes);
+        float *other = normals(&rng, 24 * GROUP * 2);
+        lowrank_store(&s.format, &s.rows, 4, 2, other);
+        assert_memory_equal(s.rows.rows, before, 4 * bytes);
+        assert_memory_equal(s.rows.rows + 6 * bytes, before + 6 * bytes, 3 * bytes);
+        assert_memory_not_equal(s.rows.rows + 4 * bytes, before + 4 * bytes, 2 * bytes);
+        free(other);
+        free(before);
+        free_stored(&s);
+    }
+}
+
+static void extreme_rows_stay_finite(void **state)
+{
+    (void)state;
+    static const float sizes[] = {0.0f, 1e-42f, 1e-30f, 1e30f, NAN};
+    for (int type = 0; type < SCORE_TYPES; type++)
+        for (int i = 0; i < 5; i++) {
+            struct lowrank_format f = {(enum score_type)type, 8, 1};
+            float projected[8] = {sizes[i], -sizes[i]}, score = NAN, query[8] = {3, -3, 5};
+            unsigned char bytes[16], row[32];
+            uint16_t scale = 0;
+            struct lowrank_rows rows = {bytes, &scale};
+            struct lowrank_query q = {.row = row};
+            lowrank_store(&f, &rows, 0, 1, projected);
+            lowrank_query_set(&f, query, 1.0f, &q);
+            lowrank_score(kernels_scalar(), &f, &rows, &q, 0, 1, &score);
+            if (!isfinite(score) || (sizes[i] < 1e-20f && fabsf(score) > 1e-6f))
+                fail_msg("type %d, size %g: score %g", type, sizes[i], score);
+        }
+}
+
+/* A group's score is its best token's product, within what quantising the row and the query costs.
+ */
+static void scores_are_the_best_products(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, SEED + 7);
+    for (int type = 0; type < SCORE_TYPES; type++)
+        for (int rank = 8; rank <= 512; rank *= 2) {
+            struct stored s = store_random(&rng, (enum score_type)type, rank, 13);
+            float *q = normals(&rng, (size_t)rank), scores[13], most = 0.0f;
+            struct lowrank_query query = {.row = malloc(lowrank_query_bytes(&s.format))};
+            lowrank_query_set(&s.format, q, 0.25f, &query);
+            lowrank_score(kernels_select(NULL), &s.format, &s.rows, &query, 2, 11, scores);
+            for (int i = 0; i < rank; i++)
+                most = fmaxf(most, fabsf(q[i]));
+            for (int g = 2; g < 13; g++) {
+                double best = -INFINITY, error = 0;
+                for (int t = g * GROUP; t < (g + 1) * GROUP; t++) {
+                    double exact = 0, bound = 1e-6;
+                    for (int i = 0; i < rank; i++) {
+                        float x = s.projected[t * rank + i];
+                        exact += 0.25 * q[i] * x;
+                        bound += 0.25 * fabsf(q[i]) * step_of(&s, t, x) +
+                                 0.25 * most / 254 * fabsf(stored_value(&s, t, i));
+                    }
+                    best = exact > best ? exact : best;
+                    error = bound > error ? bound : error;
+                }
+                if (fabs(scores[g - 2] - best) > error)
+                    fail_msg("type %d, rank %d, group %d: %g, exactly %g", type, rank, g,
+                             scores[g - 2], best);
+            }
+            free(q);
+            free(query.row);
+            free_stored(&s);
+        }
+}
+
+static void heads_are_averaged_over_their_group(void **state)
+{
+    (void)state;
+    float q[8] = {1, 2, 3, 4, 10, 20, 30, 40};
+    lowrank_average_heads(4, 2, 2, q);
+    assert_true(q[0] == 2 && q[1] == 3 && q[2] == 20 && q[3] == 30);
 }
 
 static void the_rank_has_a_floor(void **state)
@@ -387,8 +412,19 @@ static void the_rank_has_a_floor(void **state)
     assert_int_equal(lowrank_rank(512, 32), 32); /* not 16 */
     assert_int_equal(lowrank_rank(1024, 32), 32);
     assert_int_equal(lowrank_rank(1024, 1), 1024);
-    assert_int_equal(lowrank_rank(16, 8), 16);    /* no more columns than there are values */
+    assert_int_equal(lowrank_rank(16, 8), 16);    /* no more rows than there are values */
     assert_int_equal(lowrank_rank(1024, 20), 56); /* whole eights */
+}
+
+static void types_have_names(void **state)
+{
+    (void)state;
+    enum score_type type;
+    for (int i = 0; i < SCORE_TYPES; i++) {
+        assert_true(lowrank_type_parse(lowrank_type_name((enum score_type)i), &type));
+        assert_int_equal(type, i);
+    }
+    assert_false(lowrank_type_parse("int2", &type));
 }
 
 int main(void)
@@ -396,18 +432,19 @@ int main(void)
     printf("seed %d\n", SEED);
     lowrank_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(columns_are_orthonormal),
-        cmocka_unit_test(a_low_rank_matrix_is_captured_whole),
-        cmocka_unit_test(the_leading_directions_are_kept),
-        cmocka_unit_test(products_survive_the_projection),
+        cmocka_unit_test(keys_of_low_rank_lose_nothing),
+        cmocka_unit_test(more_rank_loses_less),
+        cmocka_unit_test(queries_decide_what_is_kept),
+        cmocka_unit_test(projected_keys_have_equal_mean_squares),
         cmocka_unit_test(keys_without_a_direction_are_accepted),
-        cmocka_unit_test(keys_that_are_no_numbers_are_refused),
+        cmocka_unit_test(what_is_no_number_is_refused),
         cmocka_unit_test(rows_are_within_half_a_step),
-        cmocka_unit_test(only_the_rows_asked_for_are_written),
-        cmocka_unit_test(rows_of_zeros_and_tiny_values_score_nothing),
-        cmocka_unit_test(scores_are_products_within_the_quantisation_error),
-        cmocka_unit_test(every_table_scores_like_the_scalar),
+        cmocka_unit_test(only_the_groups_asked_for_are_written),
+        cmocka_unit_test(extreme_rows_stay_finite),
+        cmocka_unit_test(scores_are_the_best_products),
+        cmocka_unit_test(heads_are_averaged_over_their_group),
         cmocka_unit_test(the_rank_has_a_floor),
+        cmocka_unit_test(types_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /*
  * test_reuse.c: the reuse buffer's books: a group is in one slot, a slot holds one group, and what
- * goes is what was used least recently.
+ * goes is what was used least, a use counting half after a while.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -18,11 +19,12 @@ enum { SEED = 20251124, SLOTS = 5, GROUPS = 12 };
 struct books {
     struct reuse r;
     int group_of[SLOTS], used_at[SLOTS], slot_of[GROUPS];
+    double heat[SLOTS];
 };
 
 static void start(struct books *b)
 {
-    b->r = (struct reuse){SLOTS, b->group_of, b->used_at, b->slot_of};
+    b->r = (struct reuse){SLOTS, b->group_of, b->used_at, b->heat, b->slot_of};
     reuse_clear(&b->r, GROUPS);
 }
 
@@ -68,7 +70,7 @@ static void free_slots_are_taken_in_order(void **state)
     assert_books_balance(&b);
 }
 
-static void the_least_recently_used_goes(void **state)
+static void of_groups_used_once_the_oldest_goes(void **state)
 {
     (void)state;
     struct books b;
@@ -117,29 +119,69 @@ static void truncating_forgets_the_newer_groups(void **state)
         assert_int_equal(b.slot_of[g], -1);
 }
 
-/* Against a list kept in order of use. */
-static void random_use_matches_a_plain_list(void **state)
+/* Group 0 was used in four steps, group 1 once, one step after the last of them. */
+static void much_used_groups_outlive_newer_ones(void **state)
+{
+    (void)state;
+    struct books b;
+    start(&b);
+    reuse_take(&b.r, 0, 1);
+    for (int step = 2; step <= 4; step++)
+        reuse_find(&b.r, 0, step);
+    for (int g = 1; g < SLOTS; g++)
+        reuse_take(&b.r, g, 5);
+    assert_int_equal(reuse_take(&b.r, 7, 6), 1);
+    assert_int_equal(b.slot_of[0], 0);
+    assert_books_balance(&b);
+}
+
+/* The same, but group 0's uses are long ago. */
+static void old_uses_fade(void **state)
+{
+    (void)state;
+    struct books b;
+    start(&b);
+    reuse_take(&b.r, 0, 1);
+    for (int step = 2; step <= 4; step++)
+        reuse_find(&b.r, 0, step);
+    for (int g = 1; g < SLOTS; g++)
+        reuse_take(&b.r, g, 5 + 4 * REUSE_HALF_LIFE);
+    assert_int_equal(reuse_take(&b.r, 7, 6 + 4 * REUSE_HALF_LIFE), 0);
+}
+
+/* Against counts that are halved step by step; equal ones may go in any order. */
+static void random_use_matches_plain_counts(void **state)
 {
     (void)state;
     struct books b;
     struct rng rng;
-    int list[SLOTS + 1], n = 0; /* least recently used first */
+    double uses[GROUPS] = {0.0};
     start(&b);
     rng_seed(&rng, SEED);
-    for (int step = 0; step < 5000; step++) {
-        int group = (int)rng_below(&rng, GROUPS), at = 0;
-        while (at < n && list[at] != group)
-            at++;
-        assert_int_equal(reuse_find(&b.r, group, step) >= 0, at < n);
-        if (at < n) {
-            memmove(list + at, list + at + 1, (size_t)(n - at - 1) * sizeof *list);
-            n--;
-        } else {
-            assert_true(reuse_take(&b.r, group, step) >= 0);
-            if (n == SLOTS)
-                memmove(list, list + 1, (size_t)--n * sizeof *list);
+    for (int step = 0; step < 20000; step++) {
+        int group = (int)(rng_below(&rng, GROUPS) * rng_below(&rng, GROUPS)) / GROUPS;
+        int n = 0, gone = -1;
+        double least = 1e9;
+        for (int g = 0; g < GROUPS; g++)
+            uses[g] *= exp2(-1.0 / REUSE_HALF_LIFE);
+        int before[SLOTS];
+        memcpy(before, b.group_of, sizeof before);
+        for (int i = 0; i < SLOTS; i++)
+            if (before[i] >= 0 && ++n && uses[before[i]] < least)
+                least = uses[before[i]];
+        bool resident = b.slot_of[group] >= 0;
+        assert_int_equal(reuse_find(&b.r, group, step) >= 0, resident);
+        if (!resident) {
+            int slot = reuse_take(&b.r, group, step);
+            assert_in_range(slot, 0, SLOTS - 1);
+            gone = before[slot];
+            assert_int_equal(gone >= 0, n == SLOTS);
         }
-        list[n++] = group;
+        if (gone >= 0) {
+            assert_true(uses[gone] <= least * (1.0 + 1e-6));
+            uses[gone] = 0.0;
+        }
+        uses[group] += 1.0;
         assert_books_balance(&b);
     }
 }
@@ -150,10 +192,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_resident_at_first),
         cmocka_unit_test(free_slots_are_taken_in_order),
-        cmocka_unit_test(the_least_recently_used_goes),
+        cmocka_unit_test(of_groups_used_once_the_oldest_goes),
+        cmocka_unit_test(much_used_groups_outlive_newer_ones),
+        cmocka_unit_test(old_uses_fade),
         cmocka_unit_test(what_this_step_uses_stays),
         cmocka_unit_test(truncating_forgets_the_newer_groups),
-        cmocka_unit_test(random_use_matches_a_plain_list),
+        cmocka_unit_test(random_use_matches_plain_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,21 +253,6 @@ static void length_of_a_string_that_is_pointed_at_does_not_matter(void **state)
     assert_non_null(strstr(c->text, "static bytes g1[5] align 1\n"));
 }
 
-static void fragments_are_shared_for_equal_literals_only(void **state)
-{
-    struct world *w = *state;
-    struct ir_object *x = object(w, IR_LOCAL, IR_I32, "x"), *y = object(w, IR_LOCAL, IR_I32, "y");
-    bump(w, x, 1);
-    bump(w, y, 1);
-    bump(w, x, 2);
-    struct block *b[3];
-    for (int i = 0; i < 3; i++)
-        b[i] = block_make(&w->heap, &w->f, w->f.code + i, 1, GRANULARITY_STATEMENT);
-    assert_true(block_equal(b[0], b[1]));
-    assert_string_equal(b[0]->key, b[2]->key);
-    assert_false(block_equal(b[0], b[2]));
-}
-
 static void labels_inside_and_exits_are_numbered(void **state)
 {
     struct world *w = *state;
@@ -633,7 +618,6 @@ int main(void)
         WITH_WORLD(types_are_part_of_the_key),
         WITH_WORLD(wide_constants_stand_as_digits),
         WITH_WORLD(length_of_a_string_that_is_pointed_at_does_not_matter),
-        WITH_WORLD(fragments_are_shared_for_equal_literals_only),
         WITH_WORLD(labels_inside_and_exits_are_numbered),
         WITH_WORLD(call_separates_blocks),
         WITH_WORLD(loop_is_one_block_at_block_granularity),
