@@ -4,6 +4,7 @@ answered by the teacher, each answer accepted by ashcc's verifier.
 
   blocks.py --ashcc build/ashcc --teacher build/tools/teacher --seconds 600 --out build/mason/pairs.jsonl
   blocks.py ... --sources 'dir/*.c' --out build/mason/real.jsonl     pairs of given programs instead
+  blocks.py ... --shapes --out build/mason/shapes.jsonl              every operator, type and place once
   blocks.py split --out build/mason                                   pairs.jsonl -> train, valid, test
 
 The C is in the distribution of real code: expressions over every arithmetic type, pointers, arrays,
@@ -221,6 +222,43 @@ def program(seed, functions):
     return text + "\n".join(writer.function(n) for n in range(functions))
 
 
+ARITHMETIC = ("signed char", "unsigned char", "short", "unsigned short", "int", "unsigned", "long", "unsigned long",
+              "float", "double", "long double", "_Bool")
+
+
+def shapes():
+    """One program for each arithmetic type that holds every operator, conversion and place of that type: at the
+    granularity of operations, the finest shapes there are."""
+    for t in ARITHMETIC:
+        real, lines = t in ("float", "double", "long double"), []
+        places = ("a", "g", "*p", "p[i]", "s->m", "x.m", "r[i]", "2.5" if real else "3")
+        operators = "+ - * / < <= > >= == != && ||".split() + ([] if real else "% & | ^ << >>".split())
+        for op in operators:
+            for left in places:
+                for right in ("b", "h", "*q", "7" if not real else "1.5", "1" if not real else "3"):
+                    lines.append(f"l = {left} {op} {right};")
+                    if op in ("<", "<=", ">", ">=", "==", "!=", "&&", "||"):
+                        lines.append(f"if ({left} {op} {right}) k++;")
+                    elif left not in ("3", "2.5"):
+                        lines.append(f"{left} {op}= {right};")
+        for place in places:
+            lines += [f"l = -{place};", f"k = !{place};", f"l = {place};", f"if ({place}) k--;"]
+            lines += [f"u{n} = {place};" for n in range(len(ARITHMETIC))]
+            if place not in ("3", "2.5"):
+                lines += [f"{place} = u{n};" for n in range(len(ARITHMETIC))]
+                lines += [f"{place} = {v};" for v in ("0", "1", "-1", "100", "b", "h", "*q")]
+                lines += [f"{place}++;", f"--{place};"] + ([] if real or t == "_Bool" else [f"l = ~{place};"])
+        lines += ["p = q;", "p++;", "p += i;", "p -= 2;", "k = p == q;", "k = p < q;", "w = p - q;", "if (!p) k = 1;",
+                  "p = &q[i];", "p = &r[i];", "p = &a;", "p = &g;", "q = r;", "l = r[k];", "l = p[3];", "s = s + 1;"]
+        text = "\n".join(["extern int k; extern long w;"] + [f"{c} u{n};" for n, c in enumerate(ARITHMETIC)]
+                         + [f"struct s {{ int pad; {t} m; }};", f"extern {t} g, h;"])
+        for n in range(0, len(lines), 12):
+            body = "\n    ".join(lines[n:n + 12])
+            text += (f"\nvoid f{n}({t} a, {t} b, {t} *p, {t} *q, struct s *s, int i)\n{{\n    {t} l, r[8];\n"
+                     f"    struct s x;\n    {body}\n}}\n")
+        yield text
+
+
 def run(command, seconds, **kwargs):
     try:
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **kwargs)
@@ -247,13 +285,18 @@ def pairs_of(args, source, granularity, folder):
 
 def make(args):
     seen, started, seed, n_read = set(), time.time(), args.seed, 0
-    sources = sorted(glob.glob(args.sources)) if args.sources else None
     with open(args.out, "a") as out, tempfile.TemporaryDirectory() as folder:
+        sources = sorted(glob.glob(args.sources)) if args.sources else None
+        if args.shapes:
+            sources = [os.path.join(folder, f"shapes{n}.c") for n in range(len(ARITHMETIC))]
+            for source, text in zip(sources, shapes()):
+                with open(source, "w") as f:
+                    f.write(text)
         while time.time() - started < args.seconds:
             if sources is not None:
                 if n_read == len(sources) * 3:
                     break
-                source, granularity = sources[n_read // 3], ("operation", "statement", "block")[n_read % 3]
+                source, granularity = sources[n_read // 3], GRANULARITIES[n_read % 3 + n_read % 3 // 2]
             else:
                 granularity = GRANULARITIES[seed % len(GRANULARITIES)]
                 source = os.path.join(folder, "random.c")
@@ -293,6 +336,7 @@ def main():
     p.add_argument("verb", nargs="?", default="make", choices=("make", "split", "print"))
     p.add_argument("--ashcc", default="build/ashcc")
     p.add_argument("--teacher", default="build/tools/teacher")
+    p.add_argument("--shapes", action="store_true", help="every operator, conversion and place, once")
     p.add_argument("--sources", help="files of C to take blocks from")
     p.add_argument("--seconds", type=float, default=600)
     p.add_argument("--seed", type=int, default=1)

@@ -218,7 +218,8 @@ def learning_rate(done, cooldown, steps):
 def train(args):
     pairs = read_pairs(args.pairs, args.longest)
     run = Run(args, pairs)
-    items = [ids for ids in (run.vocabulary.ids(q, a) for q, a, _ in pairs) if ids]
+    items = [ids for q, a, granularity in pairs for ids in [run.vocabulary.ids(q, a)] if ids
+             for _ in range(args.operations if granularity == "operation" else 1)]
     held = [ids for ids in (run.vocabulary.ids(q, a)
                             for q, a, _ in read_pairs(args.held, args.longest)) if ids] if args.held else []
     n_weights = sum(w.numel() for w in run.model.weights.values())
@@ -347,6 +348,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--batch", type=int, default=4096, help="tokens per step, padding included")
     p.add_argument("--longest", type=int, default=512, help="tokens of a pair; longer ones are left out")
+    p.add_argument("--operations", type=int, default=1, help="times that an operation's pair is shown")
     p.add_argument("--muon", type=float, default=0.012)
     p.add_argument("--adam", type=float, default=0.002)
     p.add_argument("--cooldown", type=float, default=0.4)

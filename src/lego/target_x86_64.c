@@ -515,7 +515,7 @@ static void emit_return(struct compose *c, const struct ir_instr *i)
 
 /* ---- the other skeleton instructions --------------------------------------------------------- */
 
-static void va_start(struct compose *c, const struct ir_instr *i)
+static void start_list(struct compose *c, const struct ir_instr *i)
 {
     const struct x86_state *s = c->state;
     if (s->save_area < 0)
@@ -550,7 +550,7 @@ static void skeleton(struct compose *c, const struct ir_instr *i)
     case IR_CALL: x86_call(c, i); return;
     case IR_RETURN: emit_return(c, i); return;
     case IR_SWITCH: x86_switch(c, i); return;
-    case IR_VA_START: va_start(c, i); return;
+    case IR_VA_START: start_list(c, i); return;
     case IR_LABEL: buf_printf(c->out, "%s:\n", compose_label(c, i->label, label)); return;
     case IR_JUMP: x86_emit(c, "jmp\t%s", compose_label(c, i->label, label)); return;
     case IR_BRANCH: branch(c, i); return;
