@@ -156,23 +156,28 @@ BINDIR   = $(DESTDIR)$(PREFIX)/bin
 LIBDIR   = $(DESTDIR)$(PREFIX)/lib
 INCDIR   = $(DESTDIR)$(PREFIX)/include
 MANDIR   = $(DESTDIR)$(PREFIX)/share/man/man1
+SHAREDIR = $(DESTDIR)$(PREFIX)/share/ashlar
 COMPDIR  = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
-install: $(O)/ashlar $(O)/libashlar.a $(O)/libashlar.so  ## install program, library, header, manual
-	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR) $(MANDIR) $(COMPDIR)
-	install -m 755 $(O)/ashlar $(BINDIR)/ashlar
+install: $(O)/ashlar $(O)/ashcc $(O)/libashlar.a $(O)/libashlar.so  ## install programs, library, header, manuals
+	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR) $(MANDIR) $(COMPDIR) $(SHAREDIR)/models $(SHAREDIR)/prompts
+	install -m 755 $(O)/ashlar $(O)/ashcc $(BINDIR)
+	install -m 644 models/mason.gguf models/mason.md $(SHAREDIR)/models
+	install -m 644 share/prompts/general.txt $(SHAREDIR)/prompts
 	install -m 644 $(O)/libashlar.a $(LIBDIR)/libashlar.a
 	install -m 755 $(O)/libashlar.so $(LIBDIR)/$(SO_FULL)
 	ln -sf $(SO_FULL) $(LIBDIR)/libashlar.so.0
 	ln -sf libashlar.so.0 $(LIBDIR)/libashlar.so
 	install -m 644 include/ashlar.h $(INCDIR)/ashlar.h
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' ashlar.pc.in > $(LIBDIR)/pkgconfig/ashlar.pc
-	install -m 644 man/ashlar.1 $(MANDIR)/ashlar.1
+	install -m 644 man/ashlar.1 man/ashcc.1 $(MANDIR)
 	install -m 644 completions/ashlar.bash $(COMPDIR)/ashlar
+	install -m 644 completions/ashcc.bash $(COMPDIR)/ashcc
 
 uninstall:  ## remove what install put there
-	rm -f $(BINDIR)/ashlar $(LIBDIR)/libashlar.a $(LIBDIR)/$(SO_FULL) $(LIBDIR)/libashlar.so.0 $(LIBDIR)/libashlar.so
-	rm -f $(INCDIR)/ashlar.h $(LIBDIR)/pkgconfig/ashlar.pc $(MANDIR)/ashlar.1 $(COMPDIR)/ashlar
+	rm -f $(BINDIR)/ashlar $(BINDIR)/ashcc $(LIBDIR)/libashlar.a $(LIBDIR)/$(SO_FULL) $(LIBDIR)/libashlar.so.0 $(LIBDIR)/libashlar.so
+	rm -f $(INCDIR)/ashlar.h $(LIBDIR)/pkgconfig/ashlar.pc $(MANDIR)/ashlar.1 $(MANDIR)/ashcc.1 $(COMPDIR)/ashlar $(COMPDIR)/ashcc
+	rm -rf $(SHAREDIR)
 
 clean:  ## remove the build folder
 	rm -rf $(O)

@@ -185,6 +185,17 @@ class Writer:
             f"t = &n[{self.integer_index()}];", f"{self.scalars[0][0]} = *{p}++;", "n->right = t;", "color = GREEN;",
             f"{v} = ({self.condition(1)}) ? {self.expression(1)} : {self.expression(1)};", "u.p = n;", "argv++;"))
 
+    def table(self, number):
+        """A declaration with an initialiser list, as tests and tables have them."""
+        rng = self.rng
+        n = rng.randint(1, 12)
+        if rng.random() < 0.2:
+            words = ", ".join('"' + "".join(rng.choices("abcxyz", k=rng.randint(1, 6))) + '"' for _ in range(n))
+            return f"    {rng.choice(('char', 'const char'))} *z{number}[] = {{{words}}};\n"
+        kind = rng.choice(FLOATS if rng.random() < 0.3 else INTEGERS)
+        values = ", ".join(self.literal(kind) if rng.random() < 0.9 else self.place()[0] for _ in range(n))
+        return f"    {kind} z{number}[{rng.choice(('', '', n + 4))}] = {{{values}}};\n"
+
     def statement(self, depth, indent):
         rng = self.rng
         pad = "    " * indent
@@ -209,6 +220,7 @@ class Writer:
     def function(self, number):
         parameters, lines = self.scope()
         body = "".join(self.statement(2, 1) for _ in range(self.rng.randint(4, 10)))
+        body += "".join(self.table(n) for n in range(self.rng.choice((0, 0, 1, 2))))
         body += f"    return {self.expression(1)};\n"
         return f"{self.rng.choice(('int', 'int', 'long', 'double', 'unsigned'))} f{number}({parameters})\n" \
                "{\n" + "\n".join(lines) + "\n" + body + "}\n"
@@ -249,12 +261,15 @@ def shapes():
                 lines += [f"{place} = {v};" for v in ("0", "1", "-1", "100", "b", "h", "*q")]
                 lines += [f"{place}++;", f"--{place};"] + ([] if real or t == "_Bool" else [f"l = ~{place};"])
         lines += ["p = q;", "p++;", "p += i;", "p -= 2;", "k = p == q;", "k = p < q;", "w = p - q;", "if (!p) k = 1;",
-                  "p = &q[i];", "p = &r[i];", "p = &a;", "p = &g;", "q = r;", "l = r[k];", "l = p[3];", "s = s + 1;"]
+                  "p = &q[i];", "p = &r[i];", "p = &a;", "p = &g;", "q = r;", "l = r[k];", "l = p[3];", "s = s + 1;",
+                  "t = table;", "t = &g;", "name = \"text\";", "call = f0;", "*v = \"text\";", "v[1] = name;", "v[k] = name;",
+                  "s->name = \"name\";", "x.name = name;", "x.call = f0;", "const char *list[3] = {\"a\", \"b\", name};"]
         text = "\n".join(["extern int k; extern long w;"] + [f"{c} u{n};" for n, c in enumerate(ARITHMETIC)]
-                         + [f"struct s {{ int pad; {t} m; }};", f"extern {t} g, h;"])
+                         + [f"extern {t} g, h, table[9];", f"struct s {{ int pad; {t} m; const char *name; void (*call)(); }};",
+                            f"extern {t} *t; extern const char *name; extern void (*call)(); extern const char **v;", "void f0();"])
         for n in range(0, len(lines), 12):
             body = "\n    ".join(lines[n:n + 12])
-            text += (f"\nvoid f{n}({t} a, {t} b, {t} *p, {t} *q, struct s *s, int i)\n{{\n    {t} l, r[8];\n"
+            text += (f"\nvoid f{n + 1}({t} a, {t} b, {t} *p, {t} *q, struct s *s, int i)\n{{\n    {t} l, r[8];\n"
                      f"    struct s x;\n    {body}\n}}\n")
         yield text
 

@@ -14,8 +14,7 @@
 
 enum { RESPONSE_MAX = 16 << 20, RESPONSE_DEPTH = 8 };
 
-/* ---- response files
- * --------------------------------------------------------------------------------- */
+/* ---- response files ---- */
 
 static void add_word(struct words *all, const struct buf *word)
 {
@@ -75,8 +74,7 @@ static ashlar_status expand(struct words *all, const char *word, int depth, ashl
     return status;
 }
 
-/* ---- words
- * ------------------------------------------------------------------------------------------ */
+/* ---- words ---- */
 
 struct scan {
     struct arguments *a;

@@ -60,8 +60,7 @@ static ashlar_status run(const struct driver *d, struct words *command, const ch
     return status;
 }
 
-/* ---- preprocessing
- * ---------------------------------------------------------------------------------- */
+/* ---- preprocessing ---- */
 
 /* Names for -MD where the user gave none: gcc's. */
 static void add_dependencies(const struct driver *d, const struct input *in, struct words *command)
@@ -127,8 +126,7 @@ static ashlar_status copy_text(struct driver *d, int index, ashlar_error *err)
     return status;
 }
 
-/* ---- compiling
- * -------------------------------------------------------------------------------------- */
+/* ---- compiling ---- */
 
 static ashlar_status run_unit(struct driver *d, int index, int *code, ashlar_error *err)
 {
@@ -239,8 +237,7 @@ static ashlar_status take_input(struct driver *d, int index, int *code, ashlar_e
     return ASHLAR_OK;
 }
 
-/* ---- linking
- * ---------------------------------------------------------------------------------------- */
+/* ---- linking ---- */
 
 static ashlar_status link_all(struct driver *d, ashlar_error *err)
 {
@@ -268,8 +265,7 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
     return status;
 }
 
-/* ---- the report, the check
- * -------------------------------------------------------------------------- */
+/* ---- the report, the check ---- */
 
 /* {"version": ..., "files": [...]} of what the units left. */
 static ashlar_status write_report(struct driver *d, ashlar_error *err)
@@ -318,8 +314,7 @@ static ashlar_status check_result(struct driver *d, int *code, ashlar_error *err
     return status;
 }
 
-/* ---- the whole
- * -------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static void note_code(struct driver *d, int code)
 {

@@ -14,8 +14,7 @@ struct settings settings = {
 static const struct option options[] = {
     {"translator", 0, OPTION_LIST, &settings.translators, 0, 0, "NAME",
      "who translates: model, http or replay:FILE; repeat it to have several asked in order (http "
-     "with "
-     "--endpoint, else model)"},
+     "with --endpoint, else model)"},
     {"model", 0, OPTION_STRING, &settings.model, 0, 0, "FILE",
      "the model that runs in this process (GGUF; the one that is installed with ashcc)"},
     {"threads", 0, OPTION_INT, &settings.threads, 1, 1024, "N",
@@ -44,8 +43,7 @@ static const struct option options[] = {
      "where it fails (auto)"},
     {"coarser", 0, OPTION_FLAG, &settings.coarser, 0, 0, NULL,
      "with auto: ask once for blocks a step larger than the translator is good at; larger blocks "
-     "make "
-     "faster code"},
+     "make faster code"},
     {"verify", 0, OPTION_STRING, &settings.verify, 0, 0, "LEVEL",
      "assemble: accept what assembles; test: what behaves as its C does (test)"},
     {"vectors", 0, OPTION_INT, &settings.vectors, 1, 1000000, "N",

@@ -38,8 +38,7 @@ void unit_path(char *path, size_t capacity, const char *folder, int index, const
     snprintf(path, capacity, "%s/%d%s", folder, index, suffix);
 }
 
-/* ---- who translates
- * --------------------------------------------------------------------------------- */
+/* ---- who translates ---- */
 
 static ashlar_status open_http(struct translator **out, ashlar_error *err)
 {
@@ -145,8 +144,7 @@ static void set_options(struct unit_job *job)
     o->log = ui_log(&job->bar);
 }
 
-/* ---- the fallback
- * ----------------------------------------------------------------------------------- */
+/* ---- the fallback ---- */
 
 /* cc's assembler text for the whole file, into job->out. */
 static ashlar_status ask_cc(struct unit_job *job, ashlar_error *err)
@@ -209,8 +207,7 @@ static ashlar_status mix(struct unit_job *job, struct report *report, ashlar_err
     return status;
 }
 
-/* ---- the compilation
- * -------------------------------------------------------------------------------- */
+/* ---- the compilation ---- */
 
 static int count_failed(const struct report *report)
 {

@@ -59,7 +59,7 @@ void assembler_free(struct assembler *a)
     free(a);
 }
 
-/* ---- diagnostics --------------------------------------------------------------------------- */
+/* ---- diagnostics ---- */
 
 struct diagnosis {
     int errors, line;
@@ -83,7 +83,7 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *context)
     LLVMDisposeMessage(text);
 }
 
-/* ---- the object ---------------------------------------------------------------------------- */
+/* ---- the object ---- */
 
 struct object {
     const unsigned char *bytes;

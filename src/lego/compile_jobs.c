@@ -25,8 +25,7 @@
 
 enum { ANSWER_MAX = 1 << 20, AT_ONCE_MAX = 1 << 16 };
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------------- */
+/* ---- jobs ---- */
 
 static unsigned chain_of(const char *key)
 {
@@ -176,8 +175,7 @@ static bool progress(const struct compilation *c)
     return log_progress(&c->options.log, "blocks", (uint64_t)c->n_done, (uint64_t)c->n_jobs);
 }
 
-/* ---- one answer
- * ------------------------------------------------------------------------------------- */
+/* ---- one answer ---- */
 
 static void accept(struct compilation *c, struct job *job, const char *text, size_t length)
 {
@@ -216,8 +214,7 @@ static ashlar_status check(struct compilation *c, struct job *job, const char *t
     return ASHLAR_OK;
 }
 
-/* ---- the cache
- * -------------------------------------------------------------------------------------- */
+/* ---- the cache ---- */
 
 /* A cache that is locked or cannot be written to spoils no compilation. */
 static ashlar_status do_without_cache(struct compilation *c, const ashlar_error *err)
@@ -307,8 +304,7 @@ static ashlar_status store_round(struct compilation *c, ashlar_error *err)
     return status == ASHLAR_FAILED ? do_without_cache(c, err) : status;
 }
 
-/* ---- translators
- * ------------------------------------------------------------------------------------ */
+/* ---- translators ---- */
 
 static void clear_items(struct compilation *c)
 {
@@ -515,8 +511,7 @@ static ashlar_status use_translators(struct compilation *c, int first, int last,
     return status;
 }
 
-/* ---- generations
- * ------------------------------------------------------------------------------------ */
+/* ---- generations ---- */
 
 static ashlar_status prepare(struct compilation *c, int first, int last, ashlar_error *err)
 {

@@ -32,7 +32,7 @@ static _Noreturn void internal(struct heap *h, const char *function, const char 
     longjmp(*h->bail, 1);
 }
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 const char *compose_label(const struct compose *c, int label, char out[32])
 {
@@ -80,7 +80,7 @@ const char *compose_name(struct compose *c, const struct ir_object *o)
     return compose_symbol(c->heap, o->name, c->function->decl->at);
 }
 
-/* ---- fragments ----------------------------------------------------------------------------- */
+/* ---- fragments ---- */
 
 struct naming {
     struct compose *compose;
@@ -155,7 +155,7 @@ static void emit_fragment(struct compose *c, const struct block *b, const char *
         internal(c->heap, b->function, "a fragment cannot be placed");
 }
 
-/* ---- lines --------------------------------------------------------------------------------- */
+/* ---- lines ---- */
 
 static int file_number(struct session *s, const char *file)
 {
@@ -176,7 +176,7 @@ static void emit_line(struct session *s, struct location at)
     buf_printf(s->out, "\t.loc %d %d %d\n", file, at.line, at.column > 0 ? at.column : 0);
 }
 
-/* ---- functions ----------------------------------------------------------------------------- */
+/* ---- functions ---- */
 
 static bool is_skeleton(enum ir_code code)
 {
@@ -327,7 +327,7 @@ static void emit_function(struct session *s, const struct ir_function *f, const 
     buf_printf(s->out, "\t.cfi_endproc\n\t.size %s, .-%s\n", symbol, symbol);
 }
 
-/* ---- units --------------------------------------------------------------------------------- */
+/* ---- units ---- */
 
 /* Weak symbols that are only used: a program may run without them. */
 static void emit_weak(const struct session *s)

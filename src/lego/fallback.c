@@ -42,8 +42,7 @@ struct join {
     bool failed;
 };
 
-/* ---- lines
- * ------------------------------------------------------------------------------------------ */
+/* ---- lines ---- */
 
 static bool is_symbol_char(char c)
 {
@@ -188,8 +187,7 @@ static void read_line(struct join *j, const char *line, size_t n)
         j->inside = -1;
 }
 
-/* ---- choosing
- * --------------------------------------------------------------------------------------- */
+/* ---- choosing ---- */
 
 static bool is_numbered(const char *name, size_t n)
 {
@@ -230,8 +228,7 @@ static void choose(struct join *j, const char *const *functions, int n)
     }
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* The text with its private names changed; strings are left alone. */
 static void write_renamed(const struct buf *text, struct buf *out)

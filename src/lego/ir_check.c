@@ -45,7 +45,7 @@ static void check_object(struct check *c, const struct ir_object *o)
                 "an object that is not the function's");
 }
 
-/* ---- expressions --------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static void check_conversion(struct check *c, const struct ir_expr *e)
 {
@@ -132,7 +132,7 @@ static void check_expr(struct check *c, const struct ir_expr *e, bool whole)
     }
 }
 
-/* ---- instructions -------------------------------------------------------------------------- */
+/* ---- instructions ---- */
 
 /* What the skeleton takes: it moves values, it does not compute. */
 static void check_simple(struct check *c, const struct ir_expr *e, enum ir_type want)

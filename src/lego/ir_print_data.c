@@ -8,7 +8,7 @@
 
 #include "lego/ir_print_unit.h"
 
-/* ---- records ------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 /* Text before and behind a field's name. */
 struct declarator {
@@ -95,7 +95,7 @@ const char *print_record(struct unit_printer *p, const struct type *t)
     return name;
 }
 
-/* ---- data ---------------------------------------------------------------------------------- */
+/* ---- data ---- */
 
 static int64_t same_run(const unsigned char *bytes, int64_t n)
 {

@@ -43,7 +43,7 @@ static const char *passed_text(struct unit_printer *p, const struct type *t)
                                                                : scalar_text(ir_type_of(t));
 }
 
-/* ---- declarations -------------------------------------------------------------------------- */
+/* ---- declarations ---- */
 
 static const char *parameter_text(struct unit_printer *p, const struct decl *function, int i)
 {
@@ -142,7 +142,7 @@ static void declare_of_instr(struct unit_printer *p, const struct ir_instr *i)
         print_record(p, i->aggregate);
 }
 
-/* ---- bodies -------------------------------------------------------------------------------- */
+/* ---- bodies ---- */
 
 static void print_local(struct unit_printer *p, const struct ir_object *o)
 {

@@ -43,7 +43,7 @@ static int find_exit(const struct block *block, const char *name)
     return *end == '\0' && name[1] > '0' && name[1] <= '9' && i <= block->n_exits ? (int)i - 1 : -1;
 }
 
-/* ---- registers (c, d) ---------------------------------------------------------------------- */
+/* ---- registers (c, d) ---- */
 
 static bool is_callee_saved(int index)
 {
@@ -68,7 +68,7 @@ static bool check_register(const struct lint *l, int reg)
     return true;
 }
 
-/* ---- memory (a) ---------------------------------------------------------------------------- */
+/* ---- memory (a) ---- */
 
 static bool check_address_registers(const struct lint *l, const struct fragment_operand *o)
 {
@@ -174,7 +174,7 @@ static bool check_memory(const struct lint *l, const struct fragment_operand *o,
     return check_base(l, o, operand) && check_bounds(l, o, operand, width, access);
 }
 
-/* ---- immediates and targets ---------------------------------------------------------------- */
+/* ---- immediates and targets ---- */
 
 /** The value that is encoded must be the value that is written: assemblers would cut some silently.
  */

@@ -54,7 +54,7 @@ static unsigned xmm_mask(int width)
     return width <= 4 ? 1 : width <= 8 ? 3 : 7;
 }
 
-/* ---- reads --------------------------------------------------------------------------------- */
+/* ---- reads ---- */
 
 static bool need_gpr(const struct flow *f, const struct fragment_line *line,
                      const struct flow_state *s, int reg, int width)
@@ -133,7 +133,7 @@ static bool check_reads(const struct flow *f, int at, const struct flow_state *s
     return true;
 }
 
-/* ---- writes -------------------------------------------------------------------------------- */
+/* ---- writes ---- */
 
 static void write_gpr(struct flow_state *s, int reg, int width)
 {
@@ -198,7 +198,7 @@ static void apply(const struct fragment_line *line, const struct x86_effect *e,
         s->cw_changed = line->operands[0].value != s->cw_saved;
 }
 
-/* ---- paths --------------------------------------------------------------------------------- */
+/* ---- paths ---- */
 
 static int find_label(const struct fragment *f, const char *name)
 {

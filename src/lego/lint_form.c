@@ -22,7 +22,7 @@ int x86_suffix_width(char c)
     return c == 'b' ? 1 : c == 'w' ? 2 : c == 'l' ? 4 : 8;
 }
 
-/* ---- operand shapes ------------------------------------------------------------------------ */
+/* ---- operand shapes ---- */
 
 static const struct fragment_operand *operand(const struct match *m, int i)
 {
@@ -144,7 +144,7 @@ static bool immediate_fits(const struct match *m, int width)
                       m->line->mnemonic);
 }
 
-/* ---- forms: general registers -------------------------------------------------------------- */
+/* ---- forms: general registers ---- */
 
 static bool form_two(struct match *m, int destination)
 {
@@ -331,7 +331,7 @@ static bool form_bswap(struct match *m)
     return form_unary(m) && (!is_memory(m, 0) || x86_refuse(m, "bswap takes a register"));
 }
 
-/* ---- forms: SSE ---------------------------------------------------------------------------- */
+/* ---- forms: SSE ---- */
 
 static bool xmm_or_memory(const struct match *m, int i)
 {
@@ -443,7 +443,7 @@ static bool form_movd(struct match *m)
     return true;
 }
 
-/* ---- forms: x87 ---------------------------------------------------------------------------- */
+/* ---- forms: x87 ---- */
 
 static bool x87_memory(struct match *m, int access)
 {

@@ -178,7 +178,7 @@ struct ir_expr *bits_converted(struct lower *l, const struct field *bits, struct
     return ir_convert(&l->build, t, extract(l, x, 0, bits->bit_width, bits_is_signed(bits)));
 }
 
-/* ---- fields wider than int ------------------------------------------------------------------ */
+/* ---- fields wider than int ---- */
 
 /* Whether e's value is that of an unsigned bit-field wider than int and narrower than its type. */
 static bool is_wide_field(const struct expr *e)

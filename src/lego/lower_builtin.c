@@ -99,7 +99,7 @@ static struct ir_expr *value_of(struct builtin *b, int i)
     return ir_is_simple(v) ? lower_stable(b->l, v) : lower_temporary(b->l, v);
 }
 
-/* ---- floating point ------------------------------------------------------------------------ */
+/* ---- floating point ---- */
 
 static struct ir_expr *is_infinite(struct builtin *b, long double sign)
 {
@@ -210,7 +210,7 @@ static bool float_constant(struct builtin *b, struct ir_expr **out)
     return true;
 }
 
-/* ---- bits ---------------------------------------------------------------------------------- */
+/* ---- bits ---- */
 
 /* Bytes reversed: each moved to its mirror place. */
 static struct ir_expr *swapped(struct builtin *b, int bytes)
@@ -264,7 +264,7 @@ static bool bit_counts(struct builtin *b, struct ir_expr **out)
     return bytes != 0;
 }
 
-/* ---- arithmetic that tells of overflow ------------------------------------------------------ */
+/* ---- arithmetic that tells of overflow ---- */
 
 /* x op y of 64-bit type t wrapped, and whether it wrapped. */
 static struct ir_expr *wrapped(struct builtin *b, enum ir_op code, enum ir_type t,
@@ -351,7 +351,7 @@ static bool overflow_arithmetic(struct builtin *b, struct ir_expr **out)
     return true;
 }
 
-/* ---- all ----------------------------------------------------------------------------------- */
+/* ---- all ---- */
 
 static void rest_for_effects(struct builtin *b, int from)
 {

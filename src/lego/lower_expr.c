@@ -14,7 +14,7 @@ static int new_label(struct lower *l)
     return ir_label(l->f);
 }
 
-/* ---- arithmetic ---------------------------------------------------------------------------- */
+/* ---- arithmetic ---- */
 
 static enum ir_op ir_operator(enum expr_kind op)
 {
@@ -150,7 +150,7 @@ static struct ir_expr *cast(struct lower *l, struct expr *e)
     return lower_convert(l, lower_value(l, e->a), from, e->type);
 }
 
-/* ---- conditions ---------------------------------------------------------------------------- */
+/* ---- conditions ---- */
 
 static void branch_on(struct lower *l, struct ir_expr *condition, int label, bool when)
 {
@@ -284,7 +284,7 @@ static struct ir_expr *conditional(struct lower *l, struct expr *e, bool wanted)
     return ir_conditional(&l->build, condition, x, ir_convert(&l->build, x->type, y));
 }
 
-/* ---- all ----------------------------------------------------------------------------------- */
+/* ---- all ---- */
 
 static struct ir_expr *statement_value(struct lower *l, struct expr *e)
 {

@@ -57,7 +57,7 @@ struct ir_object *lower_string(struct lower *l, const struct expr *e)
     return s->object;
 }
 
-/* ---- images -------------------------------------------------------------------------------- */
+/* ---- images ---- */
 
 struct image {
     struct lower *l;

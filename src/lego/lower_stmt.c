@@ -14,7 +14,7 @@ static void begin(struct lower *l, struct location at)
         l->at = at;
 }
 
-/* ---- regions ------------------------------------------------------------------------------- */
+/* ---- regions ---- */
 
 static int region_open(struct lower *l)
 {
@@ -35,7 +35,7 @@ static void region_close(struct lower *l, int region)
         f->n_regions--;
 }
 
-/* ---- loops and choices --------------------------------------------------------------------- */
+/* ---- loops and choices ---- */
 
 /** What break and continue mean, kept while an inner statement changes it. */
 struct targets {
@@ -139,7 +139,7 @@ static void lower_for(struct lower *l, struct stmt *s)
     leave(l, outer);
 }
 
-/* ---- switch -------------------------------------------------------------------------------- */
+/* ---- switch ---- */
 
 static void add_mark(struct lower *l, struct lower_switch *sw, struct stmt *s)
 {
@@ -214,7 +214,7 @@ static void lower_case(struct lower *l, struct stmt *s)
         lower_stmt(l, s->body);
 }
 
-/* ---- jumps --------------------------------------------------------------------------------- */
+/* ---- jumps ---- */
 
 /* A label of goto, which may be used before it is set. */
 static int named_label(struct lower *l, const char *name)
@@ -276,7 +276,7 @@ static void lower_return(struct lower *l, struct stmt *s)
     i->aggregate = aggregate;
 }
 
-/* ---- all ----------------------------------------------------------------------------------- */
+/* ---- all ---- */
 
 /* Static and extern locals are the unit's; an object without an initialiser needs no code. */
 static void declare(struct lower *l, struct decl *d)

@@ -52,7 +52,7 @@ struct references {
     int socket;
 };
 
-/* ---- known blocks -------------------------------------------------------------------------- */
+/* ---- known blocks ---- */
 
 static unsigned hash(const char *key)
 {
@@ -96,7 +96,7 @@ bool references_has(const struct references *r, const char *key)
     return r->room && find(r, key)->key[0];
 }
 
-/* ---- life ---------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void stop_child(struct references *r)
 {
@@ -159,7 +159,7 @@ size_t references_room(void)
     return MEMORY_BYTES;
 }
 
-/* ---- compiling ----------------------------------------------------------------------------- */
+/* ---- compiling ---- */
 
 /** One compiler run: files F.c, F.so and F.log in a temporary folder. */
 struct build {
@@ -359,7 +359,7 @@ ashlar_status references_add(struct references *r, struct block *const *blocks, 
     return status;
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static bool child_answers(const struct references *r)
 {

@@ -40,8 +40,7 @@ void report_total(const struct report *report, struct report_totals *out)
     }
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static json_t *block_json(const struct report_block *b)
 {
@@ -129,8 +128,7 @@ void report_json(const struct report *report, struct buf *out)
     json_line_append(out, o);
 }
 
-/* ---- text
- * ------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 /* The text of a source file that was read last: blocks come file by file. */
 struct source {

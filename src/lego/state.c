@@ -20,7 +20,7 @@ enum {
     BELOW_RSP = 512, ABOVE_RBP = 64
 };
 
-/* ---- hints --------------------------------------------------------------------------------- */
+/* ---- hints ---- */
 
 static void add_constant(struct state_hints *h, int64_t value)
 {
@@ -99,7 +99,7 @@ static void read_hints(struct state_hints *h, struct state_layout *l, const stru
             add_constant(h, block->operands[i].value);
 }
 
-/* ---- places -------------------------------------------------------------------------------- */
+/* ---- places ---- */
 
 static int64_t laid_size(const struct block_operand *o)
 {
@@ -241,7 +241,7 @@ void state_layout_fini(struct state_layout *l)
     *l = (struct state_layout){0};
 }
 
-/* ---- text ---------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 void state_print_address(const struct state_layout *l, const struct block *block, uint64_t address,
                          struct buf *out)

@@ -51,7 +51,7 @@ static unsigned roll(struct filler *f, int bits)
     return value;
 }
 
-/* ---- integers ------------------------------------------------------------------------------ */
+/* ---- integers ---- */
 
 /** Halfway between two floats, or one or two beside it: where conversions round. */
 static int64_t near_tie(struct filler *f)
@@ -125,7 +125,7 @@ static int64_t integer(struct filler *f)
     return value;
 }
 
-/* ---- floats -------------------------------------------------------------------------------- */
+/* ---- floats ---- */
 
 static double corner_real(struct filler *f)
 {
@@ -202,7 +202,7 @@ static void put_extended(struct filler *f, unsigned char *at)
     memcpy(at, &value, 10);
 }
 
-/* ---- pointers ------------------------------------------------------------------------------ */
+/* ---- pointers ---- */
 
 /** Start of a zone that holds one of the types of `accesses` (0: any zone). */
 static uint64_t zone_for(struct filler *f, unsigned accesses)
@@ -239,7 +239,7 @@ static uint64_t pointer(struct filler *f, unsigned accesses)
     }
 }
 
-/* ---- filling ------------------------------------------------------------------------------- */
+/* ---- filling ---- */
 
 /** accesses: of a pointer, the types it is used for. */
 static void put(struct filler *f, enum ir_type type, unsigned accesses, unsigned char *at)

@@ -48,7 +48,7 @@ void x86_internal(struct compose *c, const char *what)
     longjmp(*c->heap->bail, 1);
 }
 
-/* ---- operands ------------------------------------------------------------------------------ */
+/* ---- operands ---- */
 
 const char *x86_name(enum x86_register r, int bytes)
 {
@@ -103,7 +103,7 @@ struct x86_memory x86_pointed(struct compose *c, const struct ir_expr *address)
     return (struct x86_memory){.base = "%r10"};
 }
 
-/* ---- moves --------------------------------------------------------------------------------- */
+/* ---- moves ---- */
 
 static void load_integer(struct compose *c, int64_t value, int bytes, enum x86_register r)
 {
@@ -232,7 +232,7 @@ void x86_copy(struct compose *c, struct x86_memory to, struct x86_memory from, i
     }
 }
 
-/* ---- frame --------------------------------------------------------------------------------- */
+/* ---- frame ---- */
 
 static struct ir_object *object_of(const struct ir_function *f, const struct decl *d)
 {
@@ -354,7 +354,7 @@ static struct x86_memory slot(const struct compose *c, int index)
     return frame_memory(c->frame.slots[index].offset);
 }
 
-/* ---- prologue ------------------------------------------------------------------------------ */
+/* ---- prologue ---- */
 
 static void open_frame(struct compose *c, const struct x86_state *s)
 {
@@ -442,7 +442,7 @@ static void prologue(struct compose *c)
             take_from_stack(c, s, &s->params[i]);
 }
 
-/* ---- returns ------------------------------------------------------------------------------- */
+/* ---- returns ---- */
 
 static void close_frame(struct compose *c)
 {
@@ -513,7 +513,7 @@ static void emit_return(struct compose *c, const struct ir_instr *i)
         x86_emit(c, "jmp\t.L%d_return", c->serial);
 }
 
-/* ---- the other skeleton instructions --------------------------------------------------------- */
+/* ---- the other skeleton instructions ---- */
 
 static void start_list(struct compose *c, const struct ir_instr *i)
 {

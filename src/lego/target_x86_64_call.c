@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- switches ------------------------------------------------------------------------------ */
+/* ---- switches ---- */
 
 struct search {
     struct compose *c;
@@ -108,7 +108,7 @@ void x86_switch(struct compose *c, const struct ir_instr *i)
     search_cases(&s, 0, i->n_cases);
 }
 
-/* ---- arguments ------------------------------------------------------------------------------ */
+/* ---- arguments ---- */
 
 struct outgoing {
     struct abi_place *places; /* parallel to the call's arguments */
@@ -177,7 +177,7 @@ static void pass_in_registers(struct compose *c, const struct ir_argument *a,
     }
 }
 
-/* ---- results ------------------------------------------------------------------------------- */
+/* ---- results ---- */
 
 /* A narrow result has garbage above its own bits; an object that is wider gets it extended. */
 static void take_integer(struct compose *c, enum ir_type result, const struct ir_object *o)
@@ -233,7 +233,7 @@ static void take_result(struct compose *c, const struct ir_instr *i, const struc
         take_integer(c, result, i->object);
 }
 
-/* ---- calls --------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 /* The hidden pointer to where a result in memory goes. */
 static void pass_result_pointer(struct compose *c, const struct ir_instr *i)

@@ -79,8 +79,7 @@ void http_options_init(struct http_options *options)
                                      .backoff_seconds = 1};
 }
 
-/* ---- replies
- * ---------------------------------------------------------------------------------------- */
+/* ---- replies ---- */
 
 static const char *content_of(const json_t *reply, size_t *length, bool *cut)
 {
@@ -136,8 +135,7 @@ void http_error_read(long status, const char *bytes, size_t n, const char *key, 
     json_decref(reply);
 }
 
-/* ---- requests
- * --------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static size_t receive(char *bytes, size_t size, size_t n, void *user)
 {
@@ -369,8 +367,7 @@ static ashlar_status translate(struct translator *t, struct translation *items, 
     return status;
 }
 
-/* ---- opening
- * ---------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static void close_http(struct translator *t)
 {

@@ -46,8 +46,7 @@ struct model_translator {
     ashlar_batch_item batch[SESSIONS];
 };
 
-/* ---- prompts
- * ---------------------------------------------------------------------------------------- */
+/* ---- prompts ---- */
 
 static ashlar_status chat_prompt(struct model_translator *m, const struct translation *item,
                                  struct lane *lane, ashlar_error *err)
@@ -132,8 +131,7 @@ static ashlar_status begin(struct model_translator *m, struct lane *lane, struct
     return status;
 }
 
-/* ---- answers
- * ---------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void end(struct model_translator *m, struct lane *lane, struct translation *items)
 {
@@ -222,8 +220,7 @@ static ashlar_status translate(struct translator *t, struct translation *items, 
     return ASHLAR_OK;
 }
 
-/* ---- opening
- * ---------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 /* "granularity: NAME" in the model's card. */
 static enum granularity card_granularity(const char *path)

@@ -63,7 +63,7 @@ ashlar_status verifier_prepare(struct verifier *v, struct block *const *blocks, 
     return v->references ? references_add(v->references, blocks, n, err) : ASHLAR_OK;
 }
 
-/* ---- assembling ---------------------------------------------------------------------------- */
+/* ---- assembling ---- */
 
 struct naming {
     const struct block *block;
@@ -145,7 +145,7 @@ static ashlar_status assemble_fragment(struct verifier *v, const struct fragment
     return status;
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 /** Code without a jump backwards ends by itself, and Unicorn is faster when it need not count. */
 static bool has_loop(const struct fragment *f)
@@ -230,7 +230,7 @@ static ashlar_status gather_states(struct verifier *v, const struct block *block
     return ASHLAR_OK;
 }
 
-/* ---- levels -------------------------------------------------------------------------------- */
+/* ---- levels ---- */
 
 /** From a linted fragment on. BAD_INPUT: a finding, in err. */
 static ashlar_status assemble_and_test(struct verifier *v, const struct fragment *f,

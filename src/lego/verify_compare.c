@@ -31,7 +31,7 @@ struct comparison {
     struct buf *out;
 };
 
-/* ---- NaNs ---------------------------------------------------------------------------------- */
+/* ---- NaNs ---- */
 
 static bool is_nan(enum ir_type type, const unsigned char *at)
 {
@@ -90,7 +90,7 @@ static bool may_differ(const struct comparison *c, size_t offset)
     return both_nan(c, type, start);
 }
 
-/* ---- memory -------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void describe_operand(const struct comparison *c, int i, size_t offset, size_t *next)
 {
@@ -214,7 +214,7 @@ static bool compare_memory(const struct comparison *c)
     return shown == 0;
 }
 
-/* ---- registers and exits ------------------------------------------------------------------- */
+/* ---- registers and exits ---- */
 
 static const char *exit_name(int exit, char out[24])
 {
