@@ -66,22 +66,6 @@ static const char after_options[] =
     ".SH SEE ALSO\n"
     ".BR ashlar (1),\n.BR cc (1)\n";
 
-/* Plain text as roff. */
-static void roff(struct buf *out, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        bool line_start = p == text || p[-1] == '\n';
-        if (line_start && (*p == '.' || *p == '\''))
-            buf_puts(out, "\\&");
-        if (*p == '\\')
-            buf_puts(out, "\\e");
-        else if (*p == '-')
-            buf_puts(out, "\\-");
-        else
-            buf_append(out, p, 1);
-    }
-}
-
 /* "-o FILE", "-std=STANDARD", "-W...". */
 static void spell(const struct cc_option *o, char out[64])
 {
@@ -137,7 +121,7 @@ static void man_refused(struct buf *out)
             continue;
         buf_puts(out, first ? "" : ",\n");
         buf_puts(out, "\\fB");
-        roff(out, o->name);
+        options_roff(out, o->name);
         buf_puts(out, "\\fR");
         first = false;
     }
@@ -150,9 +134,9 @@ void manual_man(struct buf *out)
     buf_puts(out, ".\\\" Made by `ashcc --man`; see src/ashcc/manual.c.\n");
     buf_printf(out, ".TH ASHCC 1 \"\" \"ashlar %s\" \"User Commands\"\n", ASHLAR_VERSION);
     buf_puts(out, ".SH NAME\nashcc \\- ");
-    roff(out, command_ashcc.summary);
+    options_roff(out, command_ashcc.summary);
     buf_puts(out, "\n.SH SYNOPSIS\n.B ");
-    roff(out, command_ashcc.usage);
+    options_roff(out, command_ashcc.usage);
     buf_puts(out, "\n");
     buf_puts(out, before_options);
     options_man(&command_ashcc, out);
@@ -162,9 +146,9 @@ void manual_man(struct buf *out)
             continue;
         spell(o, left);
         buf_puts(out, ".TP\n\\fB");
-        roff(out, left);
+        options_roff(out, left);
         buf_puts(out, "\\fR\n");
-        roff(out, o->help);
+        options_roff(out, o->help);
         buf_puts(out, "\n");
     }
     man_refused(out);

@@ -64,6 +64,9 @@ void options_help(const struct command *command, struct buf *out);
 void options_man(const struct command *command, struct buf *out);
 void options_words(const struct command *command, struct buf *out);
 
+/** Plain text as man page source: backslashes, dashes, leading dots escaped; blank lines end paragraphs. */
+void options_roff(struct buf *out, const char *text);
+
 /** "1.5G" -> bytes. False when malformed or above UINT64_MAX. */
 bool parse_size(const char *text, uint64_t *bytes);
 

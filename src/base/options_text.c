@@ -85,11 +85,12 @@ void options_help(const struct command *command, struct buf *out)
         help_line(out, has_option(command, NULL, 'h') ? 0 : 'h', "help", NULL, "show this help");
 }
 
-/* Text in roff: backslashes and dashes escaped, no line starting with a control character. */
-static void roff(struct buf *out, const char *text)
+void options_roff(struct buf *out, const char *text)
 {
     for (const char *p = text; *p; p++) {
         bool line_start = p == text || p[-1] == '\n';
+        if (line_start && *p == '\n')
+            buf_puts(out, ".PP");
         if (line_start && (*p == '.' || *p == '\''))
             buf_puts(out, "\\&");
         if (*p == '\\') {
@@ -109,15 +110,15 @@ void options_man(const struct command *command, struct buf *out)
         if (o->letter)
             buf_printf(out, "\\fB\\-%c\\fR, ", o->letter);
         buf_puts(out, "\\fB\\-\\-");
-        roff(out, o->name);
+        options_roff(out, o->name);
         buf_puts(out, "\\fR");
         if (o->argument) {
             buf_puts(out, " \\fI");
-            roff(out, o->argument);
+            options_roff(out, o->argument);
             buf_puts(out, "\\fR");
         }
         buf_puts(out, "\n");
-        roff(out, o->help);
+        options_roff(out, o->help);
         buf_puts(out, "\n");
     }
 }

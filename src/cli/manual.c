@@ -59,22 +59,9 @@ static const char after_commands[] =
     "ashlar bench \\-m model.gguf \\-\\-depth 0,4096 \\-\\-json\n"
     ".fi\n";
 
-/* Plain text as roff; a blank line begins a paragraph. */
 static void paragraphs(struct buf *out, const char *text)
 {
-    for (const char *p = text; *p; p++) {
-        bool line_start = p == text || p[-1] == '\n';
-        if (line_start && *p == '\n')
-            buf_puts(out, ".PP");
-        if (line_start && (*p == '.' || *p == '\''))
-            buf_puts(out, "\\&");
-        if (*p == '\\')
-            buf_puts(out, "\\e");
-        else if (*p == '-')
-            buf_puts(out, "\\-");
-        else
-            buf_append(out, p, 1);
-    }
+    options_roff(out, text);
     buf_puts(out, "\n");
 }
 

@@ -46,11 +46,15 @@ static const char *ordinal_letters(int n, char out[8])
     return p;
 }
 
-static int letters_ordinal(const char *letters, size_t length)
+/** 0: no ordinal of the language. */
+static int letters_ordinal(const char *letters)
 {
     int n = 0;
-    for (size_t i = 0; i < length; i++)
-        n = n * 26 + letters[i] - 'a' + 1;
+    for (; *letters; letters++) {
+        n = n * 26 + *letters - 'a' + 1;
+        if (!islower((unsigned char)*letters) || n > MAX_OPERANDS)
+            return 0;
+    }
     return n;
 }
 
@@ -492,7 +496,7 @@ static bool spelled_number(const char *letters, int64_t *value)
 /** An own number by its letters. */
 static bool own_number(const struct reader *r, const char *letters, int64_t *value)
 {
-    int n = letters_ordinal(letters, strlen(letters));
+    int n = letters_ordinal(letters);
     if (n < 1 || n > r->numbers->n)
         return false;
     *value = r->numbers->values[n - 1];
@@ -532,7 +536,7 @@ static bool read_home(struct reader *r, char sign, const char *letters)
 {
     static const char signs[] = "@&#!", kinds[] = "vgkf";
     return buf_printf(r->out, "%c%d", kinds[strchr(signs, sign) - signs],
-                      letters_ordinal(letters, strlen(letters))) &&
+                      letters_ordinal(letters)) &&
            read_offset(r, true);
 }
 
@@ -582,7 +586,7 @@ static bool read_operand(struct reader *r)
     case '%':
         return read_register(r, letters);
     case '$':
-        return buf_printf(r->out, "$c%d", letters_ordinal(letters, strlen(letters)));
+        return buf_printf(r->out, "$c%d", letters_ordinal(letters));
     case '~':
         return own_number(r, letters, &value) && buf_printf(r->out, "$%lld", (long long)value);
     case '+':
@@ -590,9 +594,9 @@ static bool read_operand(struct reader *r)
     case '-':
         return spelled_number(letters, &value) && buf_printf(r->out, "$-%lld", (long long)value);
     case '>':
-        return buf_printf(r->out, "x%d", letters_ordinal(letters, strlen(letters)));
+        return buf_printf(r->out, "x%d", letters_ordinal(letters));
     case '^':
-        return buf_printf(r->out, ".L%d", letters_ordinal(letters, strlen(letters)));
+        return buf_printf(r->out, ".L%d", letters_ordinal(letters));
     case '@':
     case '&':
     case '#':
@@ -612,7 +616,7 @@ static bool read_line(struct reader *r)
     if (!next_word(r, &sign, letters))
         return false;
     if (sign == '^')
-        return buf_printf(r->out, ".L%d:\n", letters_ordinal(letters, strlen(letters)));
+        return buf_printf(r->out, ".L%d:\n", letters_ordinal(letters));
     if (sign != ' ')
         return false;
     for (char *p = letters; *p; p++)

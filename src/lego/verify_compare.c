@@ -176,12 +176,14 @@ static bool same_fast(const struct comparison *c)
 
 static void put_entry(const struct comparison *c)
 {
-    buf_printf(c->out, "state %d:", c->state);
+    const char *before = ": ";
+    buf_printf(c->out, "state %d", c->state);
     for (int i = 0; i < c->block->n_operands && c->out->length < 400; i++) {
         const struct block_operand *o = &c->block->operands[i];
         if (o->type == IR_BYTES || o->kind == OPERAND_FUNCTION)
             continue;
-        buf_printf(c->out, " %s=", o->name);
+        buf_printf(c->out, "%s%s=", before, o->name);
+        before = " ";
         if (o->kind == OPERAND_LITERAL)
             buf_printf(c->out, "%" PRId64, o->value);
         else
