@@ -1,4 +1,4 @@
-/* Matrix product and determinant by elimination, in doubles. */
+/* Matrix product and a quadratic form, in doubles. */
 #include <stdio.h>
 
 enum { N = 6 };
@@ -15,18 +15,17 @@ static void multiply(double c[N][N], double a[N][N], double b[N][N])
     }
 }
 
-static double determinant(double a[N][N])
+/* x'Ax for x = (1, -1, 2, -2, ...), a value that depends on every element. */
+static double form(double a[N][N])
 {
-    double product = 1;
-    for (int k = 0; k < N; k++) {
-        product *= a[k][k];
-        for (int i = k + 1; i < N; i++) {
-            double factor = a[i][k] / a[k][k];
-            for (int j = k; j < N; j++)
-                a[i][j] -= factor * a[k][j];
-        }
+    double total = 0, x[N];
+    for (int i = 0; i < N; i++)
+        x[i] = i % 2 ? -(i + 1) * 0.5 : i * 0.5 + 1;
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < N; j++)
+            total += x[i] * a[i][j] * x[j];
     }
-    return product;
+    return total;
 }
 
 int main(void)
@@ -34,7 +33,7 @@ int main(void)
     double a[N][N], b[N][N], c[N][N];
     for (int i = 0; i < N; i++) {
         for (int j = 0; j < N; j++) {
-            a[i][j] = i == j ? 2.0 : 1.0 / (i + j + 1);
+            a[i][j] = i == j ? 2.0 : 0.125 * (i + j);
             b[i][j] = (i - j) * 0.5;
         }
     }
@@ -42,6 +41,6 @@ int main(void)
     double trace = 0;
     for (int i = 0; i < N; i++)
         trace += c[i][i];
-    printf("trace %.6f, corner %.6f, determinant %.6f\n", trace, c[0][N - 1], determinant(a));
+    printf("trace %.6f, corner %.6f, form %.6f\n", trace, c[0][N - 1], form(a));
     return 0;
 }
