@@ -23,7 +23,8 @@ import time
 INTEGERS = ("int",) * 10 + ("unsigned", "unsigned", "long", "long", "unsigned long", "char", "unsigned char", "short",
             "unsigned short", "signed char", "long long", "_Bool")
 FLOATS = ("double", "double", "double", "float")
-GRANULARITIES = ("operation", "statement", "statement", "block")
+SIZES = ("operation", "statement", "block")
+GRANULARITIES = ("operation", "statement", "statement", "block")  # of random programs, in turn
 
 PREAMBLE = """
 struct point { int x, y; };
@@ -311,7 +312,7 @@ def make(args):
             if sources is not None:
                 if n_read == len(sources) * 3:
                     break
-                source, granularity = sources[n_read // 3], GRANULARITIES[n_read % 3 + n_read % 3 // 2]
+                source, granularity = sources[n_read // 3], SIZES[n_read % 3]
             else:
                 granularity = GRANULARITIES[seed % len(GRANULARITIES)]
                 source = os.path.join(folder, "random.c")

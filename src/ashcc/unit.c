@@ -10,7 +10,7 @@
 #include "base/os.h"
 #include "lego/compile.h"
 #include "lego/fallback.h"
-#include "lego/prompt.h"
+#include "lego/share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +60,7 @@ static ashlar_status open_http(struct translator **out, ashlar_error *err)
 static ashlar_status open_model(struct unit_job *job, struct translator **out, ashlar_error *err)
 {
     const char *path = settings.model;
-    if (!path && prompt_find("models/mason.gguf", job->model_path, sizeof job->model_path))
+    if (!path && share_find("models/mason.gguf", job->model_path, sizeof job->model_path))
         path = job->model_path;
     if (!path) {
         error_set(err, ASHLAR_USAGE, "the model translator needs a model");
@@ -104,7 +104,7 @@ static ashlar_status open_translators(struct unit_job *job, ashlar_error *err)
         return status;
     if (settings.endpoints.n)
         return open_translator(job, "http", err);
-    if (settings.model || prompt_find("models/mason.gguf", job->model_path, sizeof job->model_path))
+    if (settings.model || share_find("models/mason.gguf", job->model_path, sizeof job->model_path))
         return open_translator(job, "model", err);
     return ASHLAR_OK;
 }

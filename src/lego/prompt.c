@@ -4,36 +4,12 @@
 #include "lego/prompt.h"
 
 #include "base/os.h"
+#include "lego/share.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PROMPT_MAX = 1 << 20, PATH_MOST = 4096 };
-
-bool prompt_find(const char *name, char *path, size_t capacity)
-{
-    char exe[PATH_MOST];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    exe[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(exe, '/');
-    if (slash)
-        *slash = '\0';
-    const char *share = getenv("ASHLAR_SHARE");
-    static const char *const folders[] = {"", "/../share/ashlar", "/../share", "/..", NULL, NULL};
-    static const char *const fixed[] = {
-        NULL, NULL, NULL, NULL, "/usr/local/share/ashlar", "/usr/share/ashlar"};
-    for (int i = 0; i < 6; i++) {
-        const char *base = i == 0 ? share : fixed[i] ? fixed[i] : exe;
-        if (!base || !base[0])
-            continue;
-        int length = snprintf(path, capacity, "%s%s/%s", base, folders[i] ? folders[i] : "", name);
-        if (length > 0 && (size_t)length < capacity && access(path, R_OK) == 0)
-            return true;
-    }
-    return false;
-}
 
 /* Cuts comments out of the text, in place. */
 static void drop_comments(struct buf *b)
@@ -78,7 +54,7 @@ ashlar_status prompt_open(const char *path, struct prompt *out, ashlar_error *er
     char found[PATH_MOST];
     memset(out, 0, sizeof *out);
     buf_init(&out->text, PROMPT_MAX);
-    if (!path && !prompt_find("prompts/general.txt", found, sizeof found)) {
+    if (!path && !share_find("prompts/general.txt", found, sizeof found)) {
         error_set(err, ASHLAR_FAILED, "the prompt file prompts/general.txt is not installed");
         error_hint(err, "name one with --prompt, or its folder's parent in ASHLAR_SHARE");
         return ASHLAR_FAILED;

@@ -33,11 +33,4 @@ bool prompt_fill(const struct prompt *p, const struct translation *item, struct 
 void prompt_extract(const char *reply, size_t length, const char **fragment,
                     size_t *fragment_length);
 
-/**
- * The path of a file that is installed with the program ("prompts/general.txt"): under
- * $ASHLAR_SHARE, beside the program (../share/ashlar; ../share and .. of a source tree),
- * /usr/local/share/ashlar, /usr/share/ashlar. False when it is nowhere.
- */
-bool prompt_find(const char *name, char *path, size_t capacity);
-
 #endif
