@@ -55,7 +55,7 @@ class Writer:
             kind = rng.choice(FLOATS if rng.random() < 0.15 else INTEGERS[:-1])
             self.pointers.append((f"p{n}", kind))
         parameters = ", ".join([f"{t} {v}" for v, t in self.scalars] + [f"{t} *{v}" for v, t in self.pointers]
-                               + ["struct node *n", "struct mixed *m", "char **argv"])
+                               + ["struct node *n", "struct mixed *m", "char **argv", "int *v", "int len", "char *s"])
         for n in range(rng.randint(1, 4)):
             kind = rng.choice(FLOATS if rng.random() < 0.15 else INTEGERS)
             lines.append(f"    {kind} l{n};")
@@ -65,7 +65,10 @@ class Writer:
             self.arrays.append((f"r{n}", kind))
             lines.append(f"    {kind} r{n}[{rng.choice((4, 8, 10, 16, 100))}];")
         lines += ["    struct point q;", "    struct mixed w;", "    union value u;"]
-        lines += ["    struct node *t;", "    enum color color;"]
+        lines += ["    struct node *t;", "    enum color color;", "    int i0, j0, k0, grid[4][5], out[10];",
+                  "    long sum, *long_v, *long_v0;", "    unsigned long size;", "    unsigned hash;", "    unsigned char bytes[20];",
+                  f"    {rng.choice(('double', 'double', 'float'))} total, average, *x, reals[8];", "    _Bool flag;",
+                  "    long double wide;", "    char **words;", "    int **rows;", "    struct node nodes[6];"]
         return parameters, lines
 
     def literal(self, kind="int"):
@@ -153,6 +156,80 @@ class Writer:
             return rng.choice(choice) if rng.random() < 0.75 else str(rng.randint(0, 300))
         return f"({self.integer(depth - 1)} {rng.choice(('+', '-', '*', '&', '|', '^'))} {self.integer(depth - 1)})"
 
+    def real(self, depth):
+        """An expression of floating type, with its division."""
+        rng = self.rng
+        choice = [v for v, t in self.scalars if t in FLOATS] + ["n->weight", "m->ratio", "g2", "reals[i0]", "*x", "x[i0]"]
+        if depth <= 0:
+            return rng.choice(choice) if rng.random() < 0.7 else \
+                rng.choice((self.literal("double"), self.literal("double"), self.integer(), f"(double){self.integer()}"))
+        return f"({self.real(depth - 1)} {rng.choice('+-*/')} {self.real(depth - 1)})"
+
+    def index_of(self):
+        """An index as loops have it."""
+        return self.rng.choice(("i0", "i0", "i0", "j0", "i0 + 1", "i0 - 1", "len - 1", "len - i0 - 1", "i0 * 2", "i0 + j0",
+                                "size", "size - 1", "k0 % 8", "j0++", "i0++", "--j0"))
+
+    def element(self):
+        """An element of an array, a string or a matrix."""
+        rng, i = self.rng, self.index_of()
+        return rng.choice((f"v[{i}]", f"v[{i}]", f"s[{i}]", f"s[{i}]", f"words[{i}]", f"words[{i}][{self.index_of()}]",
+                           f"grid[{i}][{self.index_of()}]", f"rows[{i}][{self.index_of()}]", f"nodes[{i}].key",
+                           f"nodes[{i}].next", f"nodes[{i}].weight", f"x[{i}]", f"bytes[{i}]", f"n->name[{i}]", "*s", "*v",
+                           f"table[{i}]", f"*(v + {i})", f"reals[{i}]", f"long_v[{i}]", f"out[{i}]", "n->next->next->key",
+                           f"m->table[{i}][{self.index_of()}]", f"nodes[{i}].name[{self.index_of()}]"))
+
+    def common(self):
+        """A statement as people write it."""
+        rng, e, i = self.rng, self.element(), self.index_of()
+        a, b = self.integer(), self.integer()
+        letter = rng.choice(("'a'", "'z'", "'A'", "'0'", "'9'", "' '", "'\\0'", "'\\n'", "'('", "','"))
+        return rng.choice((
+            f"if ({self.element()} {rng.choice(('>', '<', '==', '!=', '>=', '<='))} {self.lvalue()}) k0 = (int){self.integer()};",
+            f"if (s[{i}] == {letter}) len++;", f"if (s[{i}] >= 'a' && s[{i}] <= 'z') s[{i}] = s[{i}] - 'a' + 'A';",
+            f"while (*s {rng.choice(('!=', '=='))} {letter}) s++;", f"while (i0 < len && s[i0] != {letter}) i0++;",
+            f"k0 = s[{i}] - '0';", f"k0 = k0 * 10 + (s[{i}] - '0');", "hash = hash * 31 + (unsigned char)*s++;",
+            f"hash ^= bytes[{i}]; hash *= 16777619u;", "hash = (hash << 5) | (hash >> 27);", f"hash = (hash << 5) + hash + {e};",
+            f"bytes[{i}] = (unsigned char)({a} >> {rng.choice((8, 16, 24))});", f"if ({a} & (1 << {b})) k0 |= 1 << i0;",
+            f"sum += {self.element()};", f"sum += (long){self.element()} * {a};", f"total += {self.real(1)};",
+            f"total = {self.real(2)};", f"average = {self.real(1)} / {rng.choice(('len', 'size', '2', '(double)len', '(float)k0'))};",
+            f"if ({self.real(1)} {rng.choice(('<', '>', '<=', '>=', '==', '!='))} {self.real(0)}) total -= {self.real(0)};",
+            f"x[{i}] {rng.choice(('=', '+=', '-=', '*=', '/='))} {self.real(1)};",
+            f"reals[{i}] = {self.real(1)};", f"k0 = (int){self.real(1)};", f"sum = (long){self.real(0)};",
+            f"total = total > {self.real(0)} ? total : {self.real(0)};", f"average = -({self.real(0)});",
+            f"v[{i}] = v[{self.index_of()}];", f"k0 = v[{i}]; v[{i}] = v[{self.index_of()}]; v[{i}] = k0;",
+            f"{self.lvalue()} = {self.element()};", f"{self.lvalue()} {rng.choice(('+=', '-=', '|=', '&='))} {a};",
+            f"{self.lvalue()}++;", f"out[size++] = {self.element() if rng.random() < 0.5 else a};",
+            f"grid[{i}][{self.index_of()}] += rows[{self.index_of()}][{i}] * v[{i}];",
+            f"k0 = {a} % {b} == 0;", f"if ({a} % {rng.choice(('2', '3', '10', 'k0'))} == {rng.choice((0, 1))}) k0 = {a} / {rng.choice(('2', '10', 'j0'))};",
+            f"k0 = {self.element()} > {a} ? {self.element()} : {b};", f"k0 = ({a} + {b}) / 2;",
+            f"if (!{rng.choice(('s', 'n', 'v', 'words', 'n->next', 'n->left'))} || {a} <= 0) return 0;",
+            "if (n == 0 || n->next == 0) return -1;", "while (n != 0 && n->key != k0) n = n->next;", "n = n->next->next;",
+            "n->next = n->next->next;", "t->next = n->left; n->left = t;", f"t = &nodes[{i}];", f"nodes[{i}].next = &nodes[{self.index_of()}];",
+            f"if (n->key {rng.choice(('<', '>', '=='))} k0) n = n->left; else n = n->right;", f"nodes[{i}] = nodes[{self.index_of()}];",
+            f"words[{i}] = s + {i};", f"s = words[{i}];", f"*s++ = {self.element()};", "*s = '\\0';", f"s += {a};",
+            f"size = (unsigned long)len * sizeof(int);", f"v = (int *)take((len + 1) * sizeof(int));",
+            f"s = (char *)take(size + {rng.randint(1, 9)});", f"words = (char **)take(len * sizeof(char *));",
+            f"give(&k0, s + {i}, {self.real(0)});", f"give(&v[{i}], words[{i}], total);", f"give(nodes, n->name, {a});",
+            f"k0 = more({self.element()}, {i}, &nodes[{i}]);", f"if (more({a}, {b}, n) < 0) len = 0;", f"total += root({self.real(1)});",
+            f"k0 = (k0 {rng.choice(('&', '|', '^', '<<', '>>'))} {rng.choice((1, 2, 3, 7, 'j0'))}) {rng.choice(('&', '|', '^', '+', '-'))} {a};",
+            f"size = (size + {rng.choice((7, 15, 63))}) & ~{rng.choice((7, 15, 63))}UL;", f"k0 = -{a};", f"k0 = !{a};", f"k0 = ~{a};",
+            f"k0 = {a} < 0 ? -{a} : {a};", f"sum = sum * {a} % {rng.choice((10, 1000000007, 97))};", f"k0 = {a} == {b};",
+            f"k0 = {a} && {b};", f"k0 = ({a} < {b}) + ({self.element()} != {i});", "wide = wide * 2.0L + total;", "wide = wide / 3;",
+            "total = (double)wide;", "wide = (long double)k0;", f"flag = {a} > {b};", "flag = !flag;", f"if (flag && {a} > {b}) flag = 0;",
+            f"return {self.lvalue()};", f"return {a} + {b};", "return len;", f"return {self.real(0)};", "return (int)(long_v - long_v0);",
+            f"for (i0 = {rng.choice(('0', '1', 'j0 + 1', 'len - 1'))}; i0 {rng.choice(('<', '<=', '>=', '!='))} "
+            f"{rng.choice(('len', 'k0', 'len - 1', '0', '(int)size', 'len / 2'))}; i0{rng.choice(('++', '++', '--', ' += 2'))}) {self.lvalue()} = {a};",
+            f"for (size = 0; size < {rng.choice(('sizeof(words)', '10', '(unsigned long)len'))}; size++) sum += long_v[size];",
+            f"do {{ k0 /= 10; len++; }} while (k0 {rng.choice(('>', '!='))} 0);",
+            f"switch ({a}) {{ case 1: k0 = 1; break; case 'a': k0 = {a}; break; default: k0 = -1; }}"))
+
+    def lvalue(self):
+        """A place that is never a pointer or an expression with effects."""
+        return self.rng.choice(("k0", "sum", "len", "v[i0]", "v[i0 + 1]", "table[i0]", "grid[i0][j0]", "rows[i0][j0]", "n->key",
+                                "nodes[i0].key", "m->count", "m->id", "bytes[i0]", "s[i0]", "out[j0]", "long_v[i0]", "hash", "size",
+                                "counter", "w.at.x", "m->flags.b", "flag"))
+
     def condition(self, depth):
         rng = self.rng
         if depth > 0 and rng.random() < 0.25:
@@ -202,7 +279,7 @@ class Writer:
         pad = "    " * indent
         r = rng.random()
         if depth <= 0 or r < 0.62:
-            return pad + self.simple() + "\n"
+            return pad + (self.simple() if rng.random() < 0.45 else self.common()) + "\n"
         body = "".join(self.statement(depth - 1, indent + 1) for _ in range(rng.randint(1, 3)))
         if r < 0.80:
             text = f"{pad}if ({self.condition(2)}) {{\n{body}{pad}}}"
@@ -218,8 +295,15 @@ class Writer:
             return f"{pad}while ({self.condition(1)}) {{\n{body}{pad}}}\n"
         return f"{pad}{i} = call({self.expression(1)}, {self.expression(0)});\n"
 
-    def function(self, number):
+    def at_file_scope(self):
+        """Everything declared outside the functions, as old programs have it. The declarations."""
         parameters, lines = self.scope()
+        names = [part.strip() for part in parameters.split(",")] + [line.strip().rstrip(";") for line in lines]
+        return "".join(f"{self.rng.choice(('static ', 'static ', '', 'extern '))}{name};\n" for name in names)
+
+    def function(self, number, shared):
+        """A function; shared: its variables are at file scope already."""
+        parameters, lines = ("void", []) if shared else self.scope()
         body = "".join(self.statement(2, 1) for _ in range(self.rng.randint(4, 10)))
         body += "".join(self.table(n) for n in range(self.rng.choice((0, 0, 1, 2))))
         body += f"    return {self.expression(1)};\n"
@@ -231,8 +315,12 @@ def program(seed, functions):
     rng = random.Random(seed)
     writer = Writer(rng)
     text = PREAMBLE + "extern int g0; unsigned long g1; double g2; int table[64]; char text[256];\n" \
-                      "static long counter; int call(int, long);\n"
-    return text + "\n".join(writer.function(n) for n in range(functions))
+                      "static long counter; int call(int, long); void *take(unsigned long);\n" \
+                      "void give(void *, const char *, double); int more(long, int, void *); double root(double);\n"
+    shared = rng.random() < 0.3
+    if shared:
+        text += writer.at_file_scope()
+    return text + "\n".join(writer.function(n, shared) for n in range(functions))
 
 
 ARITHMETIC = ("signed char", "unsigned char", "short", "unsigned short", "int", "unsigned", "long", "unsigned long",
