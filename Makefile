@@ -55,7 +55,7 @@ TOOLS    := $(patsubst tools/%.c,$(O)/tools/%,$(wildcard tools/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(O)/examples/%,$(wildcard examples/*.c))
 TESTS    := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all help check fuzz install uninstall clean examples tests tools
+.PHONY: all help check fuzz train install uninstall clean examples tests tools
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -150,6 +150,14 @@ check: tests  ## build and run the fast tests
 fuzz:  ## run the fuzz targets (clang), 60 s each; SECONDS_EACH=300 for longer
 	tests/fuzz/run $(or $(SECONDS_EACH),60)
 
+# mason.py's training step, for processors with AMX; nothing else needs it.
+TRAIN_ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16 \
+            -mprefer-vector-width=512
+train: $(O)/train/libmason_step.so  ## build train/mason.py's fast training step (x86-64 with AMX)
+$(O)/train/libmason_step.so: $(sort $(wildcard train/*.c train/*.h))
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -O3 -fno-math-errno -fPIC $(TRAIN_ISA) -shared $(ALL_LDFLAGS) -o $@ $(filter %.c,$^) -lm
+
 # What is installed. The .so carries its version; programs ask for the soname, linkers for the name.
 SO_FULL  = libashlar.so.$(VERSION)
 BINDIR   = $(DESTDIR)$(PREFIX)/bin
@@ -160,10 +168,11 @@ SHAREDIR = $(DESTDIR)$(PREFIX)/share/ashlar
 COMPDIR  = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 install: $(O)/ashlar $(O)/ashcc $(O)/libashlar.a $(O)/libashlar.so  ## install programs, library, header, manuals
-	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR) $(MANDIR) $(COMPDIR) $(SHAREDIR)/models $(SHAREDIR)/prompts
+	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR) $(MANDIR) $(COMPDIR) $(SHAREDIR)/models $(SHAREDIR)/prompts $(SHAREDIR)/differential
 	install -m 755 $(O)/ashlar $(O)/ashcc $(BINDIR)
 	install -m 644 models/mason.gguf models/mason.md $(SHAREDIR)/models
 	install -m 644 share/prompts/general.txt $(SHAREDIR)/prompts
+	install -m 644 share/differential/harness.c share/differential/exchange.h $(SHAREDIR)/differential
 	install -m 644 $(O)/libashlar.a $(LIBDIR)/libashlar.a
 	install -m 755 $(O)/libashlar.so $(LIBDIR)/$(SO_FULL)
 	ln -sf $(SO_FULL) $(LIBDIR)/libashlar.so.0

@@ -66,7 +66,8 @@ class Writer:
             lines.append(f"    {kind} r{n}[{rng.choice((4, 8, 10, 16, 100))}];")
         lines += ["    struct point q;", "    struct mixed w;", "    union value u;"]
         lines += ["    struct node *t;", "    enum color color;", "    int i0, j0, k0, grid[4][5], out[10];",
-                  "    long sum, *long_v, *long_v0;", "    unsigned long size;", "    unsigned hash;", "    unsigned char bytes[20];",
+                  "    long sum, *long_v, *long_v0;", "    unsigned long size;", "    unsigned hash;",
+                  "    unsigned char bytes[20];",
                   f"    {rng.choice(('double', 'double', 'float'))} total, average, *x, reals[8];", "    _Bool flag;",
                   "    long double wide;", "    char **words;", "    int **rows;", "    struct node nodes[6];"]
         return parameters, lines
@@ -127,12 +128,14 @@ class Writer:
             return f"({sub()} {rng.choice(('+', '+', '+', '-', '-', '*', '*'))} {sub()})"
         if r < 0.50:
             return f"(int){self.integer()} {rng.choice(('&', '|', '^'))} (int){self.integer()}" \
-                if rng.random() < 0.2 else f"({self.integer(depth - 1)} {rng.choice(('&', '|', '^'))} {self.integer(depth - 1)})"
+                if rng.random() < 0.2 else \
+                f"({self.integer(depth - 1)} {rng.choice(('&', '|', '^'))} {self.integer(depth - 1)})"
         if r < 0.57:
             return f"({self.integer(depth - 1)} {rng.choice(('<<', '>>'))} " \
                    f"{rng.choice((str(rng.randint(0, 31)), '(' + self.integer(0) + ' & 7)'))})"
         if r < 0.65:
-            return f"({self.integer(depth - 1)} {rng.choice(('/', '%'))} {rng.choice((self.integer(0), str(rng.randint(1, 100))))})"
+            return f"({self.integer(depth - 1)} {rng.choice(('/', '%'))} " \
+                   f"{rng.choice((self.integer(0), str(rng.randint(1, 100))))})"
         if r < 0.74:
             return f"({sub()} {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {sub()})"
         if r < 0.80:
@@ -159,15 +162,18 @@ class Writer:
     def real(self, depth):
         """An expression of floating type, with its division."""
         rng = self.rng
-        choice = [v for v, t in self.scalars if t in FLOATS] + ["n->weight", "m->ratio", "g2", "reals[i0]", "*x", "x[i0]"]
+        choice = [v for v, t in self.scalars if t in FLOATS]
+        choice += ["n->weight", "m->ratio", "g2", "reals[i0]", "*x", "x[i0]"]
         if depth <= 0:
             return rng.choice(choice) if rng.random() < 0.7 else \
-                rng.choice((self.literal("double"), self.literal("double"), self.integer(), f"(double){self.integer()}"))
+                rng.choice((self.literal("double"), self.literal("double"),
+                            self.integer(), f"(double){self.integer()}"))
         return f"({self.real(depth - 1)} {rng.choice('+-*/')} {self.real(depth - 1)})"
 
     def index_of(self):
         """An index as loops have it."""
-        return self.rng.choice(("i0", "i0", "i0", "j0", "i0 + 1", "i0 - 1", "len - 1", "len - i0 - 1", "i0 * 2", "i0 + j0",
+        return self.rng.choice(("i0", "i0", "i0", "j0", "i0 + 1", "i0 - 1", "len - 1", "len - i0 - 1",
+                                "i0 * 2", "i0 + j0",
                                 "size", "size - 1", "k0 % 8", "j0++", "i0++", "--j0"))
 
     def element(self):
@@ -175,8 +181,10 @@ class Writer:
         rng, i = self.rng, self.index_of()
         return rng.choice((f"v[{i}]", f"v[{i}]", f"s[{i}]", f"s[{i}]", f"words[{i}]", f"words[{i}][{self.index_of()}]",
                            f"grid[{i}][{self.index_of()}]", f"rows[{i}][{self.index_of()}]", f"nodes[{i}].key",
-                           f"nodes[{i}].next", f"nodes[{i}].weight", f"x[{i}]", f"bytes[{i}]", f"n->name[{i}]", "*s", "*v",
-                           f"table[{i}]", f"*(v + {i})", f"reals[{i}]", f"long_v[{i}]", f"out[{i}]", "n->next->next->key",
+                           f"nodes[{i}].next", f"nodes[{i}].weight", f"x[{i}]", f"bytes[{i}]",
+                           f"n->name[{i}]", "*s", "*v",
+                           f"table[{i}]", f"*(v + {i})", f"reals[{i}]", f"long_v[{i}]", f"out[{i}]",
+                           "n->next->next->key",
                            f"m->table[{i}][{self.index_of()}]", f"nodes[{i}].name[{self.index_of()}]"))
 
     def common(self):
@@ -185,15 +193,19 @@ class Writer:
         a, b = self.integer(), self.integer()
         letter = rng.choice(("'a'", "'z'", "'A'", "'0'", "'9'", "' '", "'\\0'", "'\\n'", "'('", "','"))
         return rng.choice((
-            f"if ({self.element()} {rng.choice(('>', '<', '==', '!=', '>=', '<='))} {self.lvalue()}) k0 = (int){self.integer()};",
+            f"if ({self.element()} {rng.choice(('>', '<', '==', '!=', '>=', '<='))} "
+            f"{self.lvalue()}) k0 = (int){self.integer()};",
             f"if (s[{i}] == {letter}) len++;", f"if (s[{i}] >= 'a' && s[{i}] <= 'z') s[{i}] = s[{i}] - 'a' + 'A';",
             f"while (*s {rng.choice(('!=', '=='))} {letter}) s++;", f"while (i0 < len && s[i0] != {letter}) i0++;",
             f"k0 = s[{i}] - '0';", f"k0 = k0 * 10 + (s[{i}] - '0');", "hash = hash * 31 + (unsigned char)*s++;",
-            f"hash ^= bytes[{i}]; hash *= 16777619u;", "hash = (hash << 5) | (hash >> 27);", f"hash = (hash << 5) + hash + {e};",
+            f"hash ^= bytes[{i}]; hash *= 16777619u;", "hash = (hash << 5) | (hash >> 27);",
+            f"hash = (hash << 5) + hash + {e};",
             f"bytes[{i}] = (unsigned char)({a} >> {rng.choice((8, 16, 24))});", f"if ({a} & (1 << {b})) k0 |= 1 << i0;",
             f"sum += {self.element()};", f"sum += (long){self.element()} * {a};", f"total += {self.real(1)};",
-            f"total = {self.real(2)};", f"average = {self.real(1)} / {rng.choice(('len', 'size', '2', '(double)len', '(float)k0'))};",
-            f"if ({self.real(1)} {rng.choice(('<', '>', '<=', '>=', '==', '!='))} {self.real(0)}) total -= {self.real(0)};",
+            f"total = {self.real(2)};",
+            f"average = {self.real(1)} / {rng.choice(('len', 'size', '2', '(double)len', '(float)k0'))};",
+            f"if ({self.real(1)} {rng.choice(('<', '>', '<=', '>=', '==', '!='))} "
+            f"{self.real(0)}) total -= {self.real(0)};",
             f"x[{i}] {rng.choice(('=', '+=', '-=', '*=', '/='))} {self.real(1)};",
             f"reals[{i}] = {self.real(1)};", f"k0 = (int){self.real(1)};", f"sum = (long){self.real(0)};",
             f"total = total > {self.real(0)} ? total : {self.real(0)};", f"average = -({self.real(0)});",
@@ -201,33 +213,49 @@ class Writer:
             f"{self.lvalue()} = {self.element()};", f"{self.lvalue()} {rng.choice(('+=', '-=', '|=', '&='))} {a};",
             f"{self.lvalue()}++;", f"out[size++] = {self.element() if rng.random() < 0.5 else a};",
             f"grid[{i}][{self.index_of()}] += rows[{self.index_of()}][{i}] * v[{i}];",
-            f"k0 = {a} % {b} == 0;", f"if ({a} % {rng.choice(('2', '3', '10', 'k0'))} == {rng.choice((0, 1))}) k0 = {a} / {rng.choice(('2', '10', 'j0'))};",
+            f"k0 = {a} % {b} == 0;",
+            f"if ({a} % {rng.choice(('2', '3', '10', 'k0'))} == {rng.choice((0, 1))}) "
+            f"k0 = {a} / {rng.choice(('2', '10', 'j0'))};",
             f"k0 = {self.element()} > {a} ? {self.element()} : {b};", f"k0 = ({a} + {b}) / 2;",
             f"if (!{rng.choice(('s', 'n', 'v', 'words', 'n->next', 'n->left'))} || {a} <= 0) return 0;",
-            "if (n == 0 || n->next == 0) return -1;", "while (n != 0 && n->key != k0) n = n->next;", "n = n->next->next;",
-            "n->next = n->next->next;", "t->next = n->left; n->left = t;", f"t = &nodes[{i}];", f"nodes[{i}].next = &nodes[{self.index_of()}];",
-            f"if (n->key {rng.choice(('<', '>', '=='))} k0) n = n->left; else n = n->right;", f"nodes[{i}] = nodes[{self.index_of()}];",
+            "if (n == 0 || n->next == 0) return -1;", "while (n != 0 && n->key != k0) n = n->next;",
+            "n = n->next->next;",
+            "n->next = n->next->next;", "t->next = n->left; n->left = t;", f"t = &nodes[{i}];",
+            f"nodes[{i}].next = &nodes[{self.index_of()}];",
+            f"if (n->key {rng.choice(('<', '>', '=='))} k0) n = n->left; else n = n->right;",
+            f"nodes[{i}] = nodes[{self.index_of()}];",
             f"words[{i}] = s + {i};", f"s = words[{i}];", f"*s++ = {self.element()};", "*s = '\\0';", f"s += {a};",
             f"size = (unsigned long)len * sizeof(int);", f"v = (int *)take((len + 1) * sizeof(int));",
             f"s = (char *)take(size + {rng.randint(1, 9)});", f"words = (char **)take(len * sizeof(char *));",
             f"give(&k0, s + {i}, {self.real(0)});", f"give(&v[{i}], words[{i}], total);", f"give(nodes, n->name, {a});",
-            f"k0 = more({self.element()}, {i}, &nodes[{i}]);", f"if (more({a}, {b}, n) < 0) len = 0;", f"total += root({self.real(1)});",
-            f"k0 = (k0 {rng.choice(('&', '|', '^', '<<', '>>'))} {rng.choice((1, 2, 3, 7, 'j0'))}) {rng.choice(('&', '|', '^', '+', '-'))} {a};",
-            f"size = (size + {rng.choice((7, 15, 63))}) & ~{rng.choice((7, 15, 63))}UL;", f"k0 = -{a};", f"k0 = !{a};", f"k0 = ~{a};",
-            f"k0 = {a} < 0 ? -{a} : {a};", f"sum = sum * {a} % {rng.choice((10, 1000000007, 97))};", f"k0 = {a} == {b};",
-            f"k0 = {a} && {b};", f"k0 = ({a} < {b}) + ({self.element()} != {i});", "wide = wide * 2.0L + total;", "wide = wide / 3;",
-            "total = (double)wide;", "wide = (long double)k0;", f"flag = {a} > {b};", "flag = !flag;", f"if (flag && {a} > {b}) flag = 0;",
-            f"return {self.lvalue()};", f"return {a} + {b};", "return len;", f"return {self.real(0)};", "return (int)(long_v - long_v0);",
+            f"k0 = more({self.element()}, {i}, &nodes[{i}]);",
+            f"if (more({a}, {b}, n) < 0) len = 0;", f"total += root({self.real(1)});",
+            f"k0 = (k0 {rng.choice(('&', '|', '^', '<<', '>>'))} {rng.choice((1, 2, 3, 7, 'j0'))}) "
+            f"{rng.choice(('&', '|', '^', '+', '-'))} {a};",
+            f"size = (size + {rng.choice((7, 15, 63))}) & ~{rng.choice((7, 15, 63))}UL;",
+            f"k0 = -{a};", f"k0 = !{a};", f"k0 = ~{a};",
+            f"k0 = {a} < 0 ? -{a} : {a};", f"sum = sum * {a} % {rng.choice((10, 1000000007, 97))};",
+            f"k0 = {a} == {b};",
+            f"k0 = {a} && {b};", f"k0 = ({a} < {b}) + ({self.element()} != {i});",
+            "wide = wide * 2.0L + total;", "wide = wide / 3;",
+            "total = (double)wide;", "wide = (long double)k0;", f"flag = {a} > {b};", "flag = !flag;",
+            f"if (flag && {a} > {b}) flag = 0;",
+            f"return {self.lvalue()};", f"return {a} + {b};", "return len;", f"return {self.real(0)};",
+            "return (int)(long_v - long_v0);",
             f"for (i0 = {rng.choice(('0', '1', 'j0 + 1', 'len - 1'))}; i0 {rng.choice(('<', '<=', '>=', '!='))} "
-            f"{rng.choice(('len', 'k0', 'len - 1', '0', '(int)size', 'len / 2'))}; i0{rng.choice(('++', '++', '--', ' += 2'))}) {self.lvalue()} = {a};",
-            f"for (size = 0; size < {rng.choice(('sizeof(words)', '10', '(unsigned long)len'))}; size++) sum += long_v[size];",
+            f"{rng.choice(('len', 'k0', 'len - 1', '0', '(int)size', 'len / 2'))}; "
+            f"i0{rng.choice(('++', '++', '--', ' += 2'))}) {self.lvalue()} = {a};",
+            f"for (size = 0; size < {rng.choice(('sizeof(words)', '10', '(unsigned long)len'))}; "
+            f"size++) sum += long_v[size];",
             f"do {{ k0 /= 10; len++; }} while (k0 {rng.choice(('>', '!='))} 0);",
             f"switch ({a}) {{ case 1: k0 = 1; break; case 'a': k0 = {a}; break; default: k0 = -1; }}"))
 
     def lvalue(self):
         """A place that is never a pointer or an expression with effects."""
-        return self.rng.choice(("k0", "sum", "len", "v[i0]", "v[i0 + 1]", "table[i0]", "grid[i0][j0]", "rows[i0][j0]", "n->key",
-                                "nodes[i0].key", "m->count", "m->id", "bytes[i0]", "s[i0]", "out[j0]", "long_v[i0]", "hash", "size",
+        return self.rng.choice(("k0", "sum", "len", "v[i0]", "v[i0 + 1]", "table[i0]", "grid[i0][j0]", "rows[i0][j0]",
+                                "n->key",
+                                "nodes[i0].key", "m->count", "m->id", "bytes[i0]", "s[i0]", "out[j0]", "long_v[i0]",
+                                "hash", "size",
                                 "counter", "w.at.x", "m->flags.b", "flag"))
 
     def condition(self, depth):
@@ -259,7 +287,8 @@ class Writer:
         p, _ = rng.choice(self.pointers)
         return rng.choice((
             "t = n->next;", "n = n->left;", "t->next = n;", f"{p}++;", f"{p} += {self.integer_index()};",
-            f"*{p}++ = {self.expression(depth - 1)};", f"{p} = &{p}[{self.integer_index()}];", "q = m->at;", "w.at = q;",
+            f"*{p}++ = {self.expression(depth - 1)};", f"{p} = &{p}[{self.integer_index()}];",
+            "q = m->at;", "w.at = q;",
             f"t = &n[{self.integer_index()}];", f"{self.scalars[0][0]} = *{p}++;", "n->right = t;", "color = GREEN;",
             f"{v} = ({self.condition(1)}) ? {self.expression(1)} : {self.expression(1)};", "u.p = n;", "argv++;"))
 
@@ -351,11 +380,15 @@ def shapes():
                 lines += [f"{place}++;", f"--{place};"] + ([] if real or t == "_Bool" else [f"l = ~{place};"])
         lines += ["p = q;", "p++;", "p += i;", "p -= 2;", "k = p == q;", "k = p < q;", "w = p - q;", "if (!p) k = 1;",
                   "p = &q[i];", "p = &r[i];", "p = &a;", "p = &g;", "q = r;", "l = r[k];", "l = p[3];", "s = s + 1;",
-                  "t = table;", "t = &g;", "name = \"text\";", "call = f0;", "*v = \"text\";", "v[1] = name;", "v[k] = name;",
-                  "s->name = \"name\";", "x.name = name;", "x.call = f0;", "const char *list[3] = {\"a\", \"b\", name};"]
+                  "t = table;", "t = &g;", "name = \"text\";", "call = f0;", "*v = \"text\";",
+                  "v[1] = name;", "v[k] = name;",
+                  "s->name = \"name\";", "x.name = name;", "x.call = f0;",
+                  "const char *list[3] = {\"a\", \"b\", name};"]
         text = "\n".join(["extern int k; extern long w;"] + [f"{c} u{n};" for n, c in enumerate(ARITHMETIC)]
-                         + [f"extern {t} g, h, table[9];", f"struct s {{ int pad; {t} m; const char *name; void (*call)(); }};",
-                            f"extern {t} *t; extern const char *name; extern void (*call)(); extern const char **v;", "void f0();"])
+                         + [f"extern {t} g, h, table[9];",
+                            f"struct s {{ int pad; {t} m; const char *name; void (*call)(); }};",
+                            f"extern {t} *t; extern const char *name; extern void (*call)(); extern const char **v;",
+                            "void f0();"])
         for n in range(0, len(lines), 12):
             body = "\n    ".join(lines[n:n + 12])
             text += (f"\nvoid f{n + 1}({t} a, {t} b, {t} *p, {t} *q, struct s *s, int i)\n{{\n    {t} l, r[8];\n"

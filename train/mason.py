@@ -10,7 +10,9 @@ its training and the export, and needs nothing but PyTorch and numpy.
   mason.py export --dir CKPT --out models/mason.gguf
 
 Training goes on from CKPT/last.pt where there is one; --minutes is processor time, so that a busy machine
-changes only how long it takes. On a machine with CUDA it runs there, unchanged.
+changes only how long it takes. On a machine with CUDA it runs there, unchanged; on a processor with AMX the
+step is mason_step.c's where `make train` has built it (several times as fast), and PyTorch's otherwise. The
+sizes of a new model are options; a checkpoint keeps its own, and options that differ from them are an error.
 """
 import argparse
 import collections
@@ -24,9 +26,11 @@ import numpy as np
 import torch
 
 from gguf import GGUF, byte_letters, interleave
+from mason_step import LIBRARY, Step
 from muon import Optimizer
 
-DIM, LAYERS, HEADS, KV_HEADS, HEAD_DIM, FF = 128, 6, 4, 1, 32, 352
+Sizes = collections.namedtuple("Sizes", "dim layers heads kv_heads ff", defaults=(128, 6, 4, 1, 352))
+HEAD_DIM = 32
 EPS = 1e-5
 ROPE_BASE = 10000.0
 CONTEXT = 2048
@@ -52,9 +56,11 @@ class Vocabulary:
         self.size = len(self.tokens) + 2
 
     @staticmethod
-    def of_pairs(pairs, least=3):
-        counts = collections.Counter(w for q, a, _ in pairs for w in q + a)
-        return Vocabulary(sorted(w for w, n in counts.items() if n >= least))
+    def of_pairs(pairs):
+        """Every word of the pairs, and every operand that the language has (MAX_OPERANDS in src/lego/model_text.c)."""
+        letters = [chr(97 + n % 26) if n < 26 else "a" + chr(97 + n % 26) for n in range(40)]
+        words = {sign + name for sign in "@&$>^#!" for name in letters}
+        return Vocabulary(sorted(words.union(*(q + a for q, a, _ in pairs))))
 
     def ids(self, question, answer):
         """(tokens, length of the question with bos); None when a word is unknown."""
@@ -93,20 +99,22 @@ def rotate(x, cos, sin):
 class Model:
     """Weights are stacked by shape, as the optimizer wants them; products are x @ w."""
 
-    def __init__(self, vocab_size, seed):
+    def __init__(self, vocab_size, seed, sizes=Sizes()):
         torch.manual_seed(seed)
-        scale = DIM ** -0.5
-        q, kv = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
+        self.sizes = sizes
+        dim, layers, ff = sizes.dim, sizes.layers, sizes.ff
+        scale = dim ** -0.5
+        q, kv = sizes.heads * HEAD_DIM, sizes.kv_heads * HEAD_DIM
         self.weights = {
-            "embed": torch.randn(vocab_size, DIM) * 0.5 * scale,
-            "head": torch.randn(vocab_size, DIM) * 0.1 * scale,
-            "gains": torch.ones(2 * LAYERS + 1, DIM),
-            "q": torch.randn(LAYERS, DIM, q) * scale,
-            "kv": torch.randn(2 * LAYERS, DIM, kv) * scale,
-            "out": torch.randn(LAYERS, DIM, q) * 0.1 * scale,   # transposed
-            "ff": torch.randn(3 * LAYERS, DIM, FF) * scale,     # gate, up; down transposed
+            "embed": torch.randn(vocab_size, dim) * 0.5 * scale,
+            "head": torch.randn(vocab_size, dim) * 0.1 * scale,
+            "gains": torch.ones(2 * layers + 1, dim),
+            "q": torch.randn(layers, dim, q) * scale,
+            "kv": torch.randn(2 * layers, dim, kv) * scale,
+            "out": torch.randn(layers, dim, q) * 0.1 * scale,   # transposed
+            "ff": torch.randn(3 * layers, dim, ff) * scale,     # gate, up; down transposed
         }
-        self.weights["ff"][2 * LAYERS:] *= 0.1
+        self.weights["ff"][2 * layers:] *= 0.1
         for name, w in self.weights.items():
             self.weights[name] = w.to(DEVICE).requires_grad_(True)
         place = torch.arange(CONTEXT, dtype=torch.float64)[:, None]
@@ -117,52 +125,70 @@ class Model:
     def attention(self, x, layer, mask, past):
         """x (B, T, DIM) normalised -> (B, T, DIM). past: None, or the layer's keys and values so far."""
         w, (b, t) = self.layers, x.shape[:2]
+        heads, kv_heads = self.sizes.heads, self.sizes.kv_heads
         start = past[0].shape[2] if past and past[0] is not None else 0
         cos, sin = self.cos[start:start + t], self.sin[start:start + t]
-        q = rotate((x @ w["q"][layer]).view(b, t, HEADS, HEAD_DIM).transpose(1, 2), cos, sin)
-        k = rotate((x @ w["kv"][layer]).view(b, t, KV_HEADS, HEAD_DIM).transpose(1, 2), cos, sin)
-        v = (x @ w["kv"][LAYERS + layer]).view(b, t, KV_HEADS, HEAD_DIM).transpose(1, 2)
+        q = rotate((x @ w["q"][layer]).view(b, t, heads, HEAD_DIM).transpose(1, 2), cos, sin)
+        k = rotate((x @ w["kv"][layer]).view(b, t, kv_heads, HEAD_DIM).transpose(1, 2), cos, sin)
+        v = (x @ w["kv"][self.sizes.layers + layer]).view(b, t, kv_heads, HEAD_DIM).transpose(1, 2)
         if past is not None:
             if past[0] is not None:
                 k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)
             past[0], past[1] = k, v
-        # One head of keys serves all: its queries are rows of one product.
-        rows = q.reshape(b, HEADS * t, HEAD_DIM)
-        s = (rows @ k[:, 0].transpose(1, 2)).view(b, HEADS, t, -1) * HEAD_DIM ** -0.5
+        # A head of keys serves several: their queries are rows of one product.
+        rows = q.reshape(b, kv_heads, -1, HEAD_DIM)
+        s = (rows @ k.transpose(2, 3)).view(b, heads, t, -1) * HEAD_DIM ** -0.5
         if mask is not None:
             s = s + mask
-        y = (s.softmax(-1).view(b, HEADS * t, -1) @ v[:, 0]).view(b, HEADS, t, HEAD_DIM)
-        return y.transpose(1, 2).reshape(b, t, HEADS * HEAD_DIM) @ w["out"][layer].t()
+        y = (s.softmax(-1).view(b, kv_heads, rows.shape[2], -1) @ v).view(b, heads, t, HEAD_DIM)
+        return y.transpose(1, 2).reshape(b, t, heads * HEAD_DIM) @ w["out"][layer].t()
 
     def forward(self, tokens, past=None):
         """Hidden states (B, T, DIM) after the last norm."""
         self.layers = w = {n: x.unbind(0) if x.dim() == 3 else x for n, x in self.weights.items()}
-        t = tokens.shape[1]
+        t, layers = tokens.shape[1], self.sizes.layers
         mask = None
         if t > 1:
             mask = torch.full((t, t), -1e9, device=DEVICE).triu(1)
         x = w["embed"][tokens]
-        for n in range(LAYERS):
+        for n in range(layers):
             x = x + self.attention(norm(x, w["gains"][n]), n, mask, past and past[n])
-            y = norm(x, w["gains"][LAYERS + n])
-            y = torch.nn.functional.silu(y @ w["ff"][n]) * (y @ w["ff"][LAYERS + n])
-            x = x + y @ w["ff"][2 * LAYERS + n].t()
-        return norm(x, w["gains"][2 * LAYERS])
+            y = norm(x, w["gains"][layers + n])
+            y = torch.nn.functional.silu(y @ w["ff"][n]) * (y @ w["ff"][layers + n])
+            x = x + y @ w["ff"][2 * layers + n].t()
+        return norm(x, w["gains"][2 * layers])
 
     def logits(self, hidden):
         return hidden @ self.weights["head"].t()
+
+
+def sizes_of(args, saved, path):
+    """The checkpoint's sizes, or of a new model (saved: None) those asked for. A checkpoint cannot change its own:
+    SystemExit where an option says otherwise."""
+    asked = {name: getattr(args, name) for name in Sizes._fields if getattr(args, name) is not None}
+    if not saved:
+        return Sizes(**asked)
+    other = [f"--{name.replace('_', '-')} {value}, not {getattr(saved, name)}" for name, value in asked.items()
+             if value != getattr(saved, name)]
+    if other:
+        raise SystemExit(f"mason.py: {path}: a model of other sizes: {'; '.join(other)}. "
+                         "Leave the options out, or give another --dir")
+    return saved
 
 
 class Run:
     """What a checkpoint holds: vocabulary, weights, optimizer, and the history for the card."""
 
     def __init__(self, args, pairs=None):
+        """Raises SystemExit where there is nothing to go on from, or only a model of other sizes."""
         self.path = os.path.join(args.dir, "last.pt")
         saved = torch.load(self.path, map_location=DEVICE) if os.path.exists(self.path) else None
         if not saved and not pairs:
             raise SystemExit(f"mason.py: {self.path}: no checkpoint")
         self.vocabulary = Vocabulary(saved["words"]) if saved else Vocabulary.of_pairs(pairs)
-        self.model = Model(self.vocabulary.size, args.seed)
+        # Checkpoints of before the sizes were options have none.
+        self.sizes = sizes_of(args, Sizes(**saved.get("sizes", {})) if saved else None, self.path)
+        self.model = Model(self.vocabulary.size, args.seed, self.sizes)
         self.optimizer = Optimizer(self.model.weights)
         self.history = {"steps": 0, "tokens": 0, "minutes": 0.0}
         if saved:
@@ -174,7 +200,7 @@ class Run:
             print("goes on from", self.path, self.history, flush=True)
 
     def save(self):
-        torch.save({"words": self.vocabulary.words,
+        torch.save({"words": self.vocabulary.words, "sizes": self.sizes._asdict(),
                     "weights": {n: w.detach() for n, w in self.model.weights.items()},
                     "state": self.optimizer.state, "optimizer_steps": self.optimizer.steps,
                     "history": self.history}, self.path + ".new")
@@ -210,6 +236,17 @@ def loss_of(model, group):
     return torch.nn.functional.cross_entropy(model.logits(hidden.flatten(0, 1)[asked]), wanted[asked])
 
 
+def fast_step(args, run):
+    """mason_step.c's step, or None where PyTorch does it."""
+    library = Step.load(args.step) if DEVICE == "cpu" else None
+    sizes = run.sizes
+    if not library or sizes.dim % 32 or sizes.ff % 32:
+        return None
+    step = Step(library, run.model, sizes, run.vocabulary.size, CONTEXT, EPS, ROPE_BASE)
+    run.optimizer.orthogonal = step.orthogonal
+    return step
+
+
 def learning_rate(done, cooldown, steps):
     """The factor of the learning rates: 100 warm-up steps, a straight fall at the end."""
     return min(1.0, (steps + 1) / 100) * max(0.02, min(1.0, (1 - done) / cooldown))
@@ -223,8 +260,9 @@ def train(args):
     held = [ids for ids in (run.vocabulary.ids(q, a)
                             for q, a, _ in read_pairs(args.held, args.longest)) if ids] if args.held else []
     n_weights = sum(w.numel() for w in run.model.weights.values())
+    step = fast_step(args, run)
     print(f"{len(items)} pairs of {len(pairs)}, {len(held)} held out, {run.vocabulary.size} tokens, "
-          f"{n_weights} weights, on {DEVICE}", flush=True)
+          f"{n_weights} weights, on {DEVICE}{', mason_step' if step else ''}", flush=True)
     stream = batches(items, args.batch, random.Random(args.seed + run.history["steps"]))
     started, told, losses, told_tokens = time.process_time(), time.process_time(), [], 0
     before = run.history["minutes"]
@@ -235,8 +273,11 @@ def train(args):
             break
         group = next(stream)
         rate = learning_rate(minutes / args.minutes, args.cooldown, steps)
-        loss = loss_of(run.model, group)
-        loss.backward()
+        if step:
+            loss = step.loss(group)
+        else:
+            loss = loss_of(run.model, group)
+            loss.backward()
         run.optimizer.step(args.muon * rate, args.adam * rate)
         losses.append(float(loss))
         steps += 1
@@ -258,7 +299,7 @@ def train(args):
 @torch.no_grad()
 def answer(model, vocabulary, question, most=400):
     """The most likely answer's ids."""
-    past = [[None, None] for _ in range(LAYERS)]
+    past = [[None, None] for _ in range(model.sizes.layers)]
     tokens = torch.tensor([question], device=DEVICE)
     out = []
     while len(out) < most:
@@ -286,15 +327,15 @@ def evaluate(args):
         report(run, known[:args.count])
 
 
-def add_metadata(g, v):
+def add_metadata(g, v, sizes):
     for key, value in (("architecture", "llama"), ("name", "Ashlar mason"), ("license", "mit"),
                        ("description", "Translates normalised C blocks to x86-64 assembly")):
         g.add("general." + key, g.STRING, value)
     g.add("general.file_type", g.U32, 1)
     g.add("general.alignment", g.U32, g.ALIGN)
-    for key, value in (("block_count", LAYERS), ("context_length", CONTEXT),
-                       ("embedding_length", DIM), ("feed_forward_length", FF),
-                       ("attention.head_count", HEADS), ("attention.head_count_kv", KV_HEADS),
+    for key, value in (("block_count", sizes.layers), ("context_length", CONTEXT),
+                       ("embedding_length", sizes.dim), ("feed_forward_length", sizes.ff),
+                       ("attention.head_count", sizes.heads), ("attention.head_count_kv", sizes.kv_heads),
                        ("attention.key_length", HEAD_DIM), ("attention.value_length", HEAD_DIM),
                        ("rope.dimension_count", HEAD_DIM), ("vocab_size", v.size)):
         g.add("llama." + key, g.U32, value)
@@ -317,22 +358,23 @@ def add_metadata(g, v):
 def export(args):
     run = Run(args)
     w = {n: t.detach().cpu().numpy() for n, t in run.model.weights.items()}
+    layers, heads, kv_heads = run.sizes.layers, run.sizes.heads, run.sizes.kv_heads
     g = GGUF()
-    add_metadata(g, run.vocabulary)
+    add_metadata(g, run.vocabulary, run.sizes)
     g.add_tensor("token_embd.weight", w["embed"])
     g.add_tensor("output.weight", w["head"])
-    for n in range(LAYERS):
+    for n in range(layers):
         blk = f"blk.{n}."
         g.add_tensor(blk + "attn_norm.weight", w["gains"][n])
-        g.add_tensor(blk + "attn_q.weight", interleave(w["q"][n].T, HEADS, HEAD_DIM))
-        g.add_tensor(blk + "attn_k.weight", interleave(w["kv"][n].T, KV_HEADS, HEAD_DIM))
-        g.add_tensor(blk + "attn_v.weight", w["kv"][LAYERS + n].T)
+        g.add_tensor(blk + "attn_q.weight", interleave(w["q"][n].T, heads, HEAD_DIM))
+        g.add_tensor(blk + "attn_k.weight", interleave(w["kv"][n].T, kv_heads, HEAD_DIM))
+        g.add_tensor(blk + "attn_v.weight", w["kv"][layers + n].T)
         g.add_tensor(blk + "attn_output.weight", w["out"][n])
-        g.add_tensor(blk + "ffn_norm.weight", w["gains"][LAYERS + n])
+        g.add_tensor(blk + "ffn_norm.weight", w["gains"][layers + n])
         g.add_tensor(blk + "ffn_gate.weight", w["ff"][n].T)
-        g.add_tensor(blk + "ffn_up.weight", w["ff"][LAYERS + n].T)
-        g.add_tensor(blk + "ffn_down.weight", w["ff"][2 * LAYERS + n])
-    g.add_tensor("output_norm.weight", w["gains"][2 * LAYERS])
+        g.add_tensor(blk + "ffn_up.weight", w["ff"][layers + n].T)
+        g.add_tensor(blk + "ffn_down.weight", w["ff"][2 * layers + n])
+    g.add_tensor("output_norm.weight", w["gains"][2 * layers])
     g.write(args.out)
     print(args.out, os.path.getsize(args.out), "bytes,", sum(a.size for a in w.values()), "weights,",
           run.history)
@@ -347,6 +389,9 @@ def main():
     p.add_argument("--minutes", type=float, default=60, help="of processor time")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--batch", type=int, default=4096, help="tokens per step, padding included")
+    for name, value in Sizes()._asdict().items():
+        p.add_argument("--" + name.replace("_", "-"), type=int, help=f"of a new model ({value})")
+    p.add_argument("--step", default=LIBRARY, help="libmason_step.so; '' for PyTorch's step")
     p.add_argument("--longest", type=int, default=512, help="tokens of a pair; longer ones are left out")
     p.add_argument("--operations", type=int, default=1, help="times that an operation's pair is shown")
     p.add_argument("--muon", type=float, default=0.012)
