@@ -81,6 +81,9 @@ typedef struct ashlar_kv_options {
                                   the budget wants it */
     int sigma;               /**< keys' width / rank of the metadata (8); ranks below 32 are raised */
     int rank;                /**< the rank itself; 0 = by sigma */
+    const char *layer_ranks; /**< "N,N,...": a rank for each layer, the last for all that follow; a layer of
+                                  rank 0 attends to the first and the newest groups; NULL = the same rank */
+    const char *scoring;     /**< queries that score: "mean" of all heads (NULL), or each "head" for itself */
     float mass;              /**< adaptive: select up to this predicted mass; 0 = fixed */
     const char *adapter;     /**< file of ashlar_calibration_write, "none" to fit to the prompt; NULL: the
                                   file MODEL.adapter.gguf beside MODEL.gguf where there is one */

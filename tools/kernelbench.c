@@ -3,9 +3,10 @@
  * products in GB/s of weights (from memory: the matrix is 48 MiB), matrix products in Gop/s
  * including the packing of weights, attention in GB/s of keys and values (decode) and Gop/s
  * (prefill). The best of three runs of about 0.1 s of processor time each, so that other processes
- * on the machine disturb little.
+ * on the machine disturb little. Scores of low-rank rows (kvswap/lowrank.h) in GB/s of 256 MiB of rows,
+ * beside a plain read of the same memory: medians of rounds that alternate.
  *
- * Usage: kernelbench [TABLE [TYPE]], "all" for any: kernelbench avx2 Q4_0
+ * Usage: kernelbench [TABLE [TYPE]], "all" for any, "score" for the scores: kernelbench avx2 Q4_0
  */
 #include "base/mem.h"
 #include "base/rng.h"
@@ -17,6 +18,7 @@
 #include <strings.h>
 #include <time.h>
 
+enum { SCORE_BYTES = 256 << 20, SCORE_ROUNDS = 7 };
 enum { K = 2048, MATRIX_BYTES = 48 << 20, TOKENS = 128, PANELS = 16 };
 
 /* What is measured, with its arguments. */
@@ -28,6 +30,9 @@ struct job {
     struct act_row act;
     unsigned char *panel, *blocks;
     struct attn_args attend;
+    struct score_args score;
+    enum score_type score_type;
+    uint64_t sink; /* what the plain read found: it must not be optimised away */
 };
 
 static double cpu_seconds(void)
@@ -108,6 +113,80 @@ static void bench_type(struct job *job)
     fflush(stdout);
 }
 
+typedef uint64_t vector __attribute__((vector_size(64)));
+
+static void run_read(struct job *job)
+{
+    const vector *at = job->score.rows;
+    vector sum[4] = {{0}};
+    for (size_t i = 0; i < SCORE_BYTES / sizeof *at; i += 4)
+        for (int j = 0; j < 4; j++)
+            sum[j] ^= at[i + (size_t)j];
+    for (int j = 0; j < 4; j++)
+        job->sink ^= sum[j][0] ^ sum[j][7];
+}
+
+static void run_score(struct job *job)
+{
+    job->table->score[job->score_type](&job->score);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Groups of 8 rows of `rank` values. */
+static void bench_score(struct job *job, enum score_type type, int rank)
+{
+    static const char *const names[] = {"int8", "int4", "f16"};
+    static const job_fn jobs[2] = {run_score, run_read};
+    double times[2][SCORE_ROUNDS];
+    int group_bytes = 8 * (int)score_row_bytes(type, rank);
+    job->score_type = type;
+    job->score.group_tokens = 8;
+    job->score.rank = rank;
+    job->score.n_groups = SCORE_BYTES / group_bytes;
+    for (int round = 0; round < SCORE_ROUNDS; round++)
+        for (int i = 0; i < 2; i++) {
+            double start = cpu_seconds();
+            jobs[i](job);
+            times[i][round] = cpu_seconds() - start;
+        }
+    for (int i = 0; i < 2; i++)
+        qsort(times[i], SCORE_ROUNDS, sizeof(double), compare_doubles);
+    double score = times[0][SCORE_ROUNDS / 2], read = times[1][SCORE_ROUNDS / 2];
+    printf("%-8s score %-4s rank %3d: %6.1f GB/s, plain read %6.1f GB/s, %3.0f %%\n",
+           job->table->name, names[type], rank, 1e-9 * SCORE_BYTES / score,
+           1e-9 * SCORE_BYTES / read, 100 * read / score);
+    fflush(stdout);
+}
+
+static bool bench_scores(struct job *job)
+{
+    size_t most_groups = SCORE_BYTES / (8 * score_row_bytes(SCORE_INT4, 16)), rank_most = 128;
+    unsigned char *rows = mem_pages(SCORE_BYTES);
+    uint16_t *scales = mem_pages(most_groups * sizeof *scales);
+    float *scores = mem_pages(most_groups * sizeof *scores);
+    if (!rows || !scales || !scores)
+        return false;
+    for (size_t i = 0; i < SCORE_BYTES; i++)
+        rows[i] = (unsigned char)(i * 37);
+    for (size_t i = 0; i < most_groups; i++)
+        scales[i] = 0x3c00; /* 1 */
+    memset(job->blocks, 3, rank_most);
+    job->score = (struct score_args){.rows = rows, .scales = scales, .query = job->blocks,
+                                     .query_sum = 0, .query_scale = 1.0f, .scores = scores};
+    for (int type = SCORE_INT8; type <= SCORE_INT4; type++)
+        for (int rank = 32; rank <= (int)rank_most; rank *= 2)
+            bench_score(job, type, rank);
+    mem_pages_free(rows, SCORE_BYTES);
+    mem_pages_free(scales, most_groups * sizeof *scales);
+    mem_pages_free(scores, most_groups * sizeof *scores);
+    return true;
+}
+
 /* n_q queries of 4 heads against 2048 keys. */
 static void bench_attend(struct job *job, int head_dim, int n_q)
 {
@@ -177,6 +256,8 @@ int main(int argc, char **argv)
         for (int dim = 64; dim <= 128 && strcasecmp(type, "all") == 0; dim *= 2)
             for (int n_q = 1; n_q <= ATTN_MAX_Q; n_q *= ATTN_MAX_Q)
                 bench_attend(&job, dim, n_q);
+        if ((!strcasecmp(type, "all") || !strcasecmp(type, "score")) && !bench_scores(&job))
+            return 2;
     }
     return 0;
 }

@@ -46,6 +46,12 @@ const struct option engine_option_table[] = {
      "compression of the metadata: width of the keys / rank (8), with ranks below 32 raised"},
     {"kv-rank", 0, OPTION_INT, &set.kv.rank, 0, 65536, "N",
      "rank of the metadata: values per token and layer (by --kv-sigma)"},
+    {"kv-ranks", 0, OPTION_STRING, &set.kv.layer_ranks, 0, 0, "N[,N]",
+     "rank of each layer's metadata, the last for all that follow; a layer of rank 0 attends to the first "
+     "and the newest tokens"},
+    {"kv-scoring", 0, OPTION_STRING, &set.kv.scoring, 0, 0, "HOW",
+     "groups are chosen by the mean query of all heads (mean), or each head predicts for itself, for "
+     "n times the work (head) (mean)"},
     {"kv-mass", 0, OPTION_FLOAT, &set.kv.mass, 0, 1, "P",
      "select fewer tokens once they hold this share of the predicted attention (0: off)"},
     {"kv-profile", 0, OPTION_STRING, &set.profile, 0, 0, "FILE",

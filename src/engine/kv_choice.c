@@ -34,6 +34,8 @@ static ashlar_status check_options(const ashlar_kv_options *o, ashlar_error *err
     enum score_type type;
     if (o->metadata && !lowrank_type_parse(o->metadata, &type))
         return error_set(err, ASHLAR_USAGE, "KV metadata %s: not int8, int4 or f16", o->metadata);
+    if (o->scoring && strcmp(o->scoring, "mean") != 0 && strcmp(o->scoring, "head") != 0)
+        return error_set(err, ASHLAR_USAGE, "KV scoring %s: not mean or head", o->scoring);
     if (o->group_tokens < 0 || o->rank < 0 || o->select_tokens < 0 || o->reuse_tokens < 0 ||
         o->recent_tokens < 0 || o->sigma < 0 || o->check_every < 0 || o->recent_tokens > 65536 ||
         o->sigma > 1024)

@@ -151,6 +151,7 @@ static void fill_table(void)
     neon_fill_dot(&table);
     neon_fill_gemm(&table);
     neon_fill_attend(&table);
+    neon_fill_score(&table);
 }
 
 const struct kernels *kernels_neon(void)

@@ -14,6 +14,7 @@
 void neon_fill_dot(struct kernels *table);
 void neon_fill_gemm(struct kernels *table);
 void neon_fill_attend(struct kernels *table);
+void neon_fill_score(struct kernels *table);
 
 void neon_dequantize(enum tensor_type type, int k, const void *w, float *y);
 void neon_act_quantize(int k, const float *x, int8_t *q, float *d, float *s);

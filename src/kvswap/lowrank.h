@@ -83,8 +83,10 @@ enum adapter_side { ADAPTER_KEYS, ADAPTER_QUERIES };
 /** All layers' adapters. Until a layer's is fitted, its memory holds the queries sampled for it. */
 struct adapters {
     const struct kernels *kernels;
-    int n_layer, width, rank;
-    unsigned char *data; /* (n_layer, 2, rank) rows of adapters_row_bytes(width): Q8_0, or F16 */
+    int n_layer, width;
+    int rank;         /* the largest of all layers */
+    const int *ranks; /* (n_layer) of each; NULL: the same */
+    unsigned char *data; /* for each layer 2 * rank rows of adapters_row_bytes(width): Q8_0, or F16 */
     bool *ready;         /* (n_layer) */
     int *n_samples;      /* (n_layer) */
     float *matrix;       /* (rank, width) scratch */
@@ -92,8 +94,9 @@ struct adapters {
 };
 
 size_t adapters_row_bytes(int width);
+int adapters_rank(const struct adapters *a, int layer);
 
-/** Queries of a layer that are still welcome: at most 2 * rank are kept. */
+/** Queries of a layer that are still welcome: at most 2 * its rank are kept. */
 int adapters_wanted(const struct adapters *a, int layer);
 /** Keep a query (width), the mean over its heads; one that is not finite is not kept. */
 void adapters_sample(struct adapters *a, int layer, const float *q);
@@ -107,10 +110,10 @@ ashlar_status adapters_fit(struct adapters *a, int layer, int n, const float *ke
 /** Bytes of a->fit_scratch for n keys; LAPACK's own, which it allocates, are among them. */
 size_t lowrank_fit_bytes(int n, int width, int rank);
 
-/** Take a layer's matrices (rank, width) as they are. */
+/** Take a layer's matrices, of which the first rows, as many as its rank: (rank, width). */
 void adapters_set(struct adapters *a, int layer, const float *keys, const float *queries);
 
-/** y (n, rank) = x (n, width) times the transpose of one of the layer's matrices. */
+/** y (n, the layer's rank) = x (n, width) times the transpose of one of the layer's matrices. */
 void adapters_project(const struct adapters *a, int layer, enum adapter_side side, int n, const float *x,
                       float *y);
 

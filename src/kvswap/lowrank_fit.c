@@ -16,7 +16,10 @@
 #include "kvswap/lowrank.h"
 #include "model/quantize.h"
 
-enum { DIRECTIONS = 2 }; /* looked at for each row of an adapter */
+enum {
+    DIRECTIONS = 2,                  /* looked at for each row of an adapter */
+    WORK_FLOATS = 33, WORK_INTS = 10 /* of ssyevr, for each key: the least is 26, blocks want more */
+};
 
 /* Mean squares below this share of the largest are taken as this: nothing is divided by noise. */
 static const float SMALLEST_SQUARE = 1e-4f;
@@ -40,10 +43,17 @@ size_t adapters_row_bytes(int width)
     return tensor_row_bytes(row_type(width), width);
 }
 
+int adapters_rank(const struct adapters *a, int layer)
+{
+    return a->ranks ? a->ranks[layer] : a->rank;
+}
+
 static unsigned char *row_of(const struct adapters *a, int layer, int row)
 {
-    return a->data +
-           ((size_t)layer * 2 * (size_t)a->rank + (size_t)row) * adapters_row_bytes(a->width);
+    size_t first = 0;
+    for (int i = 0; i < layer; i++)
+        first += 2 * (size_t)adapters_rank(a, i);
+    return a->data + (first + (size_t)row) * adapters_row_bytes(a->width);
 }
 
 static void store_row(const struct adapters *a, int layer, int row, const float *x)
@@ -64,7 +74,7 @@ static void load_rows(const struct adapters *a, int layer, int first, int n, flo
 
 int adapters_wanted(const struct adapters *a, int layer)
 {
-    return a->ready[layer] ? 0 : 2 * a->rank - a->n_samples[layer];
+    return a->ready[layer] ? 0 : 2 * adapters_rank(a, layer) - a->n_samples[layer];
 }
 
 void adapters_sample(struct adapters *a, int layer, const float *q)
@@ -78,9 +88,10 @@ void adapters_sample(struct adapters *a, int layer, const float *q)
 
 void adapters_set(struct adapters *a, int layer, const float *keys, const float *queries)
 {
-    for (int i = 0; i < a->rank; i++) {
+    int rank = adapters_rank(a, layer);
+    for (int i = 0; i < rank; i++) {
         store_row(a, layer, i, keys + (size_t)i * (size_t)a->width);
-        store_row(a, layer, a->rank + i, queries + (size_t)i * (size_t)a->width);
+        store_row(a, layer, rank + i, queries + (size_t)i * (size_t)a->width);
     }
     a->ready[layer] = true;
 }
@@ -88,9 +99,10 @@ void adapters_set(struct adapters *a, int layer, const float *keys, const float 
 void adapters_project(const struct adapters *a, int layer, enum adapter_side side, int n,
                       const float *x, float *y)
 {
-    load_rows(a, layer, side == ADAPTER_QUERIES ? a->rank : 0, a->rank, a->matrix);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, a->rank, a->width, 1.0f, x, a->width,
-                a->matrix, a->width, 0.0f, y, a->rank);
+    int rank = adapters_rank(a, layer);
+    load_rows(a, layer, side == ADAPTER_QUERIES ? rank : 0, rank, a->matrix);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, rank, a->width, 1.0f, x, a->width,
+                a->matrix, a->width, 0.0f, y, rank);
 }
 
 /* ---- fitting ------------------------------------------------------------------------------- */
@@ -105,13 +117,16 @@ int lowrank_directions(int n, int width, int rank)
 ashlar_status lowrank_eigenvectors(int n, float *matrix, int m, float *values, float *vectors,
                                    ashlar_error *err)
 {
-    int found = 0;
-    int *support = mem_array(2 * (size_t)m, sizeof *support);
-    if (!support)
-        return error_memory(err, 2 * (size_t)m * sizeof *support, "an eigenvector problem");
-    int info = LAPACKE_ssyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', n, matrix, n, 0.0f, 0.0f, n - m + 1,
-                              n, 0.0f, &found, values, vectors, n, support);
-    free(support);
+    int found = 0, info = 0, first = n - m + 1, n_floats = WORK_FLOATS * n, n_ints = WORK_INTS * n;
+    float none = 0.0f;
+    size_t bytes = (size_t)n_floats * sizeof(float) + (size_t)(n_ints + 2 * m) * sizeof(int);
+    float *work = malloc(bytes);
+    if (!work)
+        return error_memory(err, bytes, "an eigenvector problem");
+    int *ints = (int *)(void *)(work + n_floats), *support = ints + n_ints;
+    LAPACK_ssyevr("V", "I", "L", &n, matrix, &n, &none, &none, &first, &n, &none, &found, values,
+                  vectors, &n, support, work, &n_floats, ints, &n_ints, &info);
+    free(work);
     if (info != 0 || found != m)
         return error_set(err, ASHLAR_FAILED, "SVD of %d keys did not converge (LAPACK ssyevr: %d)",
                          n, info);
@@ -212,7 +227,7 @@ static size_t fit_layout(float *base, int n, int width, int rank, struct fit *f)
 size_t lowrank_fit_bytes(int n, int width, int rank)
 {
     struct fit f;
-    size_t lapack = 40 * (size_t)(n < width ? n : width);
+    size_t lapack = (WORK_FLOATS + WORK_INTS + 2) * (size_t)(n < width ? n : width);
     return (fit_layout(NULL, n, width, rank, &f) + lapack) * sizeof(float);
 }
 
@@ -245,9 +260,9 @@ static ashlar_status find_directions(struct fit *f, int n, int width, int m, con
 /* Mean outer product, along v, of the queries sampled; zeros when there are none. */
 static void find_queries(const struct adapters *a, int layer, int m, struct fit *f)
 {
-    int n = a->n_samples[layer], half = n < a->rank ? n : a->rank;
+    int n = a->n_samples[layer], rank = adapters_rank(a, layer), half = n < rank ? n : rank;
     memset(f->c, 0, (size_t)m * (size_t)m * sizeof *f->c);
-    for (int first = 0, some; first < n; first += some) { /* the scratch holds `rank` of them */
+    for (int first = 0, some; first < n; first += some) { /* the scratch holds as many */
         some = n - first < half ? n - first : half;
         load_rows(a, layer, first, some, a->matrix);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, some, m, a->width, 1.0f, a->matrix,
@@ -262,14 +277,14 @@ ashlar_status adapters_fit(struct adapters *a, int layer, int n, const float *ke
                            ashlar_error *err)
 {
     struct fit f;
-    int m = lowrank_directions(n, a->width, a->rank);
+    int rank = adapters_rank(a, layer), m = lowrank_directions(n, a->width, rank);
     double captured;
-    fit_layout(a->fit_scratch, n, a->width, a->rank, &f);
+    fit_layout(a->fit_scratch, n, a->width, rank, &f);
     ashlar_status status = find_directions(&f, n, a->width, m, keys, err);
     if (status == ASHLAR_OK) {
         find_queries(a, layer, m, &f);
         cblas_sscal(m, 1.0f / (float)n, f.values, 1);
-        status = lowrank_weigh(a->width, m, a->rank, f.v, f.values, f.c, f.weigh, f.keys, f.queries,
+        status = lowrank_weigh(a->width, m, rank, f.v, f.values, f.c, f.weigh, f.keys, f.queries,
                                &captured, err);
     }
     if (status == ASHLAR_OK)

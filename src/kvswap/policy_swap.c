@@ -181,13 +181,35 @@ static void begin_item(struct kv *kv, int index, int *chunk_used, ashlar_error *
         refuse(item, &s->error, err);
         return;
     }
-    own->mode = !s->swapped || item->fill ? SWAP_RESIDENT /* a fill: nothing to read */
-                : kv->metadata && item->n_tokens == 1 && s->layers[0].n_groups > 0 ? SWAP_SELECT
-                                                                                   : SWAP_STREAM;
+    own->mode = SWAP_RESIDENT; /* a swapped sequence's mode is known when its groups are (set_mode) */
     int in_tail = item->position - s->layers[0].n_groups * kv->plan.shape.group_tokens;
     own->chunked = in_tail + item->n_tokens > kv->plan.tail_tokens;
     own->chunk_first = *chunk_used;
     *chunk_used += own->chunked ? item->n_tokens : 0;
+}
+
+/* How a swapped sequence is attended; what has no rows yet gets them, when there is enough. */
+static void set_mode(struct kv *kv, int index, ashlar_error *err)
+{
+    struct kv_item *item = &kv->items[index];
+    struct swap_sequence *s = swap_of(kv, index);
+    ashlar_error error;
+    if (item->status != ASHLAR_OK || !s->swapped)
+        return;
+    if (kv->metadata && !swap_indexed(kv, s)) {
+        swap_release_slots(kv, s);
+        if (swap_index(kv, item->sequence, &error) != ASHLAR_OK) {
+            swap_break(kv, item->sequence, &error);
+            refuse(item, &error, err);
+            return;
+        }
+    }
+    bool select = kv->metadata && item->n_tokens == 1 && s->layers[0].n_groups > 0;
+    kv->swap_items[index].mode = item->fill                     ? SWAP_RESIDENT /* nothing to read */
+                                 : select && swap_indexed(kv, s) ? SWAP_SELECT
+                                                                 : SWAP_STREAM;
+    if (kv->swap_items[index].mode == SWAP_STREAM)
+        swap_release_slots(kv, s);
 }
 
 /* One item's windows: whole attention ranges, then the rest. */
@@ -236,6 +258,8 @@ static void swap_begin(struct kv *kv, struct kv_item *items, int n_items, ashlar
     for (int i = 0; i < n_items; i++)
         begin_item(kv, i, &chunk_used, err);
     swap_stage_drain(kv); /* what a spill wrote is read in this pass */
+    for (int i = 0; i < n_items; i++)
+        set_mode(kv, i, err);
     report(kv, err);
     plan_stream(kv);
     plan_check(kv);
@@ -255,7 +279,8 @@ static void submit_window(struct kv *kv)
     *request = (struct aio_request){.finished = true};
     if (w->n == 0)
         return;
-    store_read(&swap_of(kv, w->item)->store, layer, w->first, w->n, kv->windows[buffer], request);
+    store_read(&swap_of(kv, w->item)->store, layer, w->first, w->n,
+               swap_window_data(kv, swap_of(kv, w->item), buffer), request);
     aio_submit(kv->aio, request, 1);
     kv->stats.reads++;
     kv->stats.bytes_read += request->bytes;
@@ -384,15 +409,16 @@ static void stream_window(struct kv *kv, int layer, struct kv_view *views, ashla
     if (kv->plan.n_windows > 1)
         submit_window(kv); /* into the other buffer, whose window is done */
     ashlar_error error;
+    unsigned char *data = swap_window_data(kv, swap_of(kv, w->item), buffer);
     if (kv->items[w->item].status != ASHLAR_OK)
         return;
-    if (store_check(&swap_of(kv, w->item)->store, layer, w->first, w->n, kv->windows[buffer],
+    if (store_check(&swap_of(kv, w->item)->store, layer, w->first, w->n, data,
                     &kv->window_reads[buffer], &error) != ASHLAR_OK) {
         swap_break(kv, kv->items[w->item].sequence, &error);
         refuse(&kv->items[w->item], &error, err);
         return;
     }
-    show_window(kv, layer, w, kv->windows[buffer], &views[w->item]);
+    show_window(kv, layer, w, data, &views[w->item]);
 }
 
 /* A resident item's groups, or the selected ones, then what is newest. */

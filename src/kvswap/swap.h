@@ -12,7 +12,8 @@
  *  1. Until all its slots are full a sequence is not swapped: group g is in slot g, nothing is on disk,
  *     attention is exact.
  *  2. Of a swapped sequence every group below n_groups is on disk (or in the write-behind stage, which
- *     begin() drains) and has its low-rank rows.
+ *     begin() drains). Groups below n_indexed have their low-rank rows; while some have not, because there
+ *     are too few keys yet to fit an adapter to, attention is exact.
  *  3. Groups are moved out of the tail only when their layer's attention is done. A pass that fails in
  *     between leaves layers with different n_groups; rewind brings them back to one length.
  *  4. What is read is checked (store.h) before a view points to it.
@@ -30,13 +31,16 @@
 struct swap_plan {
     struct store_shape shape;
     int width;         /* n_head_kv * head_dim */
-    int rank;          /* 0: no metadata (stream) */
+    int rank;          /* of the layer that has most; 0: no metadata (stream) */
+    const char *layer_ranks; /* the options', while an engine is opened; NULL: all layers have `rank` */
+    bool per_head;     /* each query head scores for itself */
     enum score_type metadata;
     int select_groups; /* M */
     int reuse_groups;  /* C, at least M */
     int recent_tokens; /* always kept in the tail */
     int tail_tokens;   /* room of the tail */
     int n_windows;     /* streaming windows: 2, so that one is read while the other is used, or 1 */
+    bool slot_windows; /* the windows are the slots of the sequence that streams, whose reuse buffer is lost */
     int window_groups; /* of one streaming window */
     size_t fit_bytes;  /* of fitting adapters to a prompt; 0: a file brings them */
     int stage_groups;  /* of one write-behind buffer */
@@ -48,6 +52,7 @@ struct swap_plan {
 
 struct swap_layer {
     int n_groups;
+    int n_indexed;            /* groups that have rows; all, in a layer of rank 0 */
     unsigned char *tail;      /* (2, n_head_kv, tail_tokens, head_dim): K then V */
     unsigned char *slots;     /* (reuse_groups, group_bytes) */
     struct reuse reuse;
@@ -56,6 +61,7 @@ struct swap_layer {
 
 struct swap_sequence {
     struct swap_layer *layers; /* (n_layer) */
+    unsigned char *slots;      /* of all layers, one after the other */
     struct store store;
     bool swapped;
     int length;
@@ -114,6 +120,7 @@ struct kv {
     bool metadata; /* kvswap; else stream */
     struct aio *aio;
     struct adapters adapters;
+    int *ranks;           /* (n_layer) of the metadata */
     unsigned char *pages; /* everything large, one block */
     size_t pages_bytes;
     struct swap_sequence *sequences;
@@ -129,7 +136,7 @@ struct kv {
     unsigned char *chunk;            /* (2, n_head_kv, max_tokens, head_dim) */
     struct stream_window *stream;    /* (max_items * windows of a full sequence) of every layer */
     int n_stream;
-    unsigned char *windows[2]; /* the same twice when there is one */
+    unsigned char *windows[2]; /* the same twice when there is one; NULL with plan.slot_windows */
     struct aio_request window_reads[2];
     int stream_submitted, stream_used; /* over all layers */
     struct stage stages[2];
@@ -143,8 +150,12 @@ struct kv {
     bool scored;              /* those items' groups have scores */
     bool choosing;            /* swap_choice_start's job is not joined */
     float *queries;           /* (max_items, n_head, head_dim) */
-    struct lowrank_query *query_rows; /* (max_items) */
+    int n_vectors;            /* queries that score for an item: 1, or all heads */
+    struct lowrank_query *query_rows; /* (max_items, n_vectors) */
+    int vector;               /* of the n_vectors, being scored */
     float *scores;            /* (max_items, max_groups) */
+    float *head_scores;       /* the same of one head; NULL: one vector */
+    float *padded;            /* (n_head, width) */
     int *order;               /* (max_groups) */
 
     /* recall meter, when options.check_every is set */
@@ -172,6 +183,17 @@ void swap_break(struct kv *kv, int sequence, const ashlar_error *error);
 ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err);
 /** Move what the pass added in `layer` into groups, and keep the rest as the tail. */
 ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err);
+/**
+ * Give rows to groups on disk that have none, and fit the adapters first when there are none; too few keys
+ * for that: nothing. Only while no read is under way.
+ */
+ashlar_status swap_index(struct kv *kv, int sequence, ashlar_error *err);
+/** Have all groups of all layers their rows? */
+bool swap_indexed(const struct kv *kv, const struct swap_sequence *s);
+/** The streaming window `buffer` (0, 1) for a sequence. */
+unsigned char *swap_window_data(const struct kv *kv, const struct swap_sequence *s, int buffer);
+/** Before a swapped sequence's slots are used as windows, where they are: forget what they hold. */
+void swap_release_slots(const struct kv *kv, struct swap_sequence *s);
 /** Bring every layer to `length` tokens. */
 ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error *err);
 unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token);
@@ -217,10 +239,10 @@ size_t swap_check_scratch_bytes(const struct kv_config *c); /* per KV head */
  */
 ashlar_status swap_check(struct kv *kv, int layer, int item, const float *q, ashlar_error *err);
 
-/** What the metadata's rows are. */
-static inline struct lowrank_format swap_format(const struct swap_plan *p)
+/** What the rows of a layer's metadata are. */
+static inline struct lowrank_format swap_format(const struct kv *kv, int layer)
 {
-    return (struct lowrank_format){p->metadata, p->rank, p->shape.group_tokens};
+    return (struct lowrank_format){kv->plan.metadata, kv->ranks[layer], kv->plan.shape.group_tokens};
 }
 
 static inline struct swap_sequence *swap_of(const struct kv *kv, int item)

@@ -16,11 +16,13 @@ enum {
     RECENT_TOKENS = 32,     /* StreamingLLM (arXiv 2309.17453) keeps such a window and 4 sinks */
     GROUP_BYTES = 16 << 10, /* a read that NVMe and eMMC serve at a good rate */
     GROUP_TOKENS_MAX = 16,  /* larger groups catch less of the attention at small budgets */
-    FIT_TOKENS = 256,       /* keys that a prompt's adapter is fitted to */
+    FIT_TOKENS = 256,       /* keys that a prompt's adapter is fitted to; so many wait for it */
+    FIT_SHARE = 4,          /* ... but no more than this part of a short context */
     FIT_LEAST = 128,
+    RANKS_MOST = 4096, /* of a list of ranks: more layers than any model has */
     INDEX_TOKENS = 64, /* keys projected at once when a file brings the adapters */
     INDEX_LEAST = 16,
-    STAGE_LEAST = 4 /* groups of a write-behind buffer where the budget is tight */
+    STAGE_LEAST = 2 /* groups of a write-behind buffer where the budget is tight */
 };
 
 static int divide_up(int a, int b)
@@ -57,10 +59,26 @@ static void *take_part(struct cursor *c, uint64_t *part, size_t n, size_t item_b
     return piece;
 }
 
-static void place_layer(const struct swap_plan *p, struct cursor *c, struct swap_layer *l)
+/* Even, and not more than the keys have values. */
+static int whole_rank(const struct swap_plan *p, int rank)
+{
+    return rank == 0 ? 0 : clamp(rank, 2, p->width) / 2 * 2;
+}
+
+/* The rank of a layer: its place in the list, whose last one goes on. */
+static int layer_rank(const struct swap_plan *p, int layer)
+{
+    const char *at = p->layer_ranks;
+    if (!at || p->rank == 0)
+        return p->rank;
+    for (const char *next; layer > 0 && (next = strchr(at, ',')); layer--)
+        at = next + 1;
+    return whole_rank(p, (int)strtol(at, NULL, 10));
+}
+
+static void place_layer(const struct swap_plan *p, int rank, struct cursor *c, struct swap_layer *l)
 {
     size_t slots = (size_t)p->reuse_groups, groups = (size_t)p->shape.max_groups;
-    l->slots = take_part(c, &c->parts.reuse, slots, store_group_bytes(&p->shape), AIO_ALIGN);
     l->tail =
         take_part(c, &c->parts.recent, (size_t)p->tail_tokens, store_token_bytes(&p->shape), 64);
     l->reuse.n_slots = p->reuse_groups;
@@ -68,12 +86,25 @@ static void place_layer(const struct swap_plan *p, struct cursor *c, struct swap
     l->reuse.used_at = take(c, slots, sizeof(int), 64);
     l->reuse.heat = take(c, slots, sizeof(double), 64);
     l->reuse.slot_of = take(c, groups, sizeof(int), 64);
-    struct lowrank_format format = swap_format(p);
-    size_t tokens = p->rank ? groups * (size_t)p->shape.group_tokens : 0;
-    l->rows.rows =
-        take_part(c, &c->parts.metadata, tokens, score_row_bytes(p->metadata, p->rank), 64);
-    l->rows.scales = take_part(c, &c->parts.metadata, p->rank ? lowrank_scales(&format, groups) : 0,
+    struct lowrank_format format = {p->metadata, rank, p->shape.group_tokens};
+    size_t tokens = rank ? groups * (size_t)p->shape.group_tokens : 0;
+    l->rows.rows = take_part(c, &c->parts.metadata, tokens, score_row_bytes(p->metadata, rank), 64);
+    l->rows.scales = take_part(c, &c->parts.metadata, rank ? lowrank_scales(&format, groups) : 0,
                                sizeof(uint16_t), 64);
+}
+
+static void place_sequence(const struct kv *kv, struct cursor *c, struct swap_sequence *s)
+{
+    const struct swap_plan *p = &kv->plan;
+    size_t n_layer = (size_t)p->shape.n_layer, group = store_group_bytes(&p->shape);
+    size_t slots = (size_t)p->reuse_groups * group;
+    s->layers = take(c, n_layer, sizeof *s->layers, 64);
+    s->slots = take_part(c, &c->parts.reuse, n_layer, slots, AIO_ALIGN);
+    for (size_t i = 0; i < n_layer; i++) {
+        struct swap_layer none = {0}, *l = c->base ? &s->layers[i] : &none;
+        place_layer(p, layer_rank(p, (int)i), c, l);
+        l->slots = c->base ? s->slots + i * slots : NULL;
+    }
 }
 
 static void place_selection(const struct swap_plan *p, struct cursor *c, struct selection *sel)
@@ -88,16 +119,14 @@ static void place_buffers(struct kv *kv, struct cursor *c)
 {
     const struct swap_plan *p = &kv->plan;
     size_t group = store_group_bytes(&p->shape), stage = (size_t)p->stage_groups;
-    unsigned char *windows = take_part(c, &c->parts.windows,
-                                       (size_t)(p->n_windows * p->window_groups), group, AIO_ALIGN);
-    kv->adapters.fit_scratch =
-        (void *)windows; /* no group is on disk before the first are fitted */
-    if (p->fit_bytes > (size_t)(p->n_windows * p->window_groups) * group)
-        take_part(c, &c->parts.adapters,
-                  p->fit_bytes - (size_t)(p->n_windows * p->window_groups) * group, 1, 1);
+    size_t n_groups = p->slot_windows ? 0 : (size_t)(p->n_windows * p->window_groups);
+    unsigned char *windows = take_part(c, &c->parts.windows, n_groups, group, AIO_ALIGN);
+    kv->adapters.fit_scratch = (void *)windows; /* fitted when nothing is read (swap_index) */
+    if (p->fit_bytes > n_groups * group)
+        take_part(c, &c->parts.adapters, p->fit_bytes - n_groups * group, 1, 1);
     for (int i = 0; i < 2; i++) {
         size_t first = (size_t)(i % p->n_windows * p->window_groups);
-        kv->windows[i] = windows ? windows + first * group : NULL;
+        kv->windows[i] = windows && n_groups > 0 ? windows + first * group : NULL;
         kv->stages[i].data = take_part(c, &c->parts.stages, stage, group, AIO_ALIGN);
         kv->stages[i].requests = take(c, stage, sizeof *kv->stages[i].requests, 64);
         kv->stages[i].owners = take(c, stage, sizeof(int), 64);
@@ -113,36 +142,51 @@ static void place_scratch(struct kv *kv, struct cursor *c)
     size_t items = (size_t)config->max_items, groups = (size_t)p->shape.max_groups;
     size_t tokens = p->rank ? (size_t)p->index_groups * (size_t)p->shape.group_tokens : 0;
     size_t windows = (size_t)divide_up(p->shape.max_groups, p->window_groups) * 2 + 1;
+    size_t vectors = p->per_head ? (size_t)config->n_head : 1;
+    size_t rows = tokens < vectors && p->rank ? vectors : tokens;
     kv->swap_items = take(c, items, sizeof *kv->swap_items, 64);
     kv->stream = take(c, items * windows, sizeof *kv->stream, 64);
     kv->spans =
         take(c, items * (size_t)config->n_head_kv * (size_t)p->max_spans, sizeof *kv->spans, 64);
     kv->keys = take(c, tokens, (size_t)p->width * sizeof(float), 64);
-    kv->projected = take(c, tokens, (size_t)p->rank * sizeof(float), 64);
+    kv->projected = take(c, rows, (size_t)p->rank * sizeof(float), 64);
     kv->rows = take(c, items, sizeof(int), 64);
     kv->select_items = take(c, items, sizeof(int), 64);
     kv->order = take(c, groups, sizeof(int), 64);
     if (!p->rank)
         return;
-    struct lowrank_format format = swap_format(p);
+    struct lowrank_format format = {p->metadata, p->rank, p->shape.group_tokens};
     size_t q_width = (size_t)config->n_head * (size_t)config->head_dim;
+    kv->n_vectors = (int)vectors;
     kv->queries = take(c, items * q_width, sizeof(float), 64);
-    kv->query_rows = take(c, items, sizeof *kv->query_rows, 64);
-    for (size_t i = 0; i < items; i++) {
+    kv->query_rows = take(c, items * vectors, sizeof *kv->query_rows, 64);
+    for (size_t i = 0; i < items * vectors; i++) {
         void *row = take(c, 1, lowrank_query_bytes(&format), 64);
         if (c->base)
             kv->query_rows[i].row = row;
     }
     kv->scores = take(c, items * groups, sizeof(float), 64);
+    if (p->per_head) {
+        kv->head_scores = take(c, items * groups, sizeof(float), 64);
+        kv->padded = take(c, vectors * (size_t)p->width, sizeof(float), 64);
+    }
 }
 
 static void place_adapters(struct kv *kv, struct cursor *c)
 {
     const struct swap_plan *p = &kv->plan;
-    size_t n_layer = (size_t)p->shape.n_layer, rank = (size_t)p->rank;
+    size_t n_layer = (size_t)p->shape.n_layer, rank = (size_t)p->rank, rows = 0;
     uint64_t *part = &c->parts.adapters;
     struct adapters *a = &kv->adapters;
-    a->data = take_part(c, part, n_layer * 2 * rank, adapters_row_bytes(p->width), 64);
+    kv->ranks = take_part(c, part, n_layer, sizeof *kv->ranks, 64);
+    for (size_t i = 0; i < n_layer; i++) {
+        int of_layer = layer_rank(p, (int)i);
+        if (c->base)
+            kv->ranks[i] = of_layer;
+        rows += 2 * (size_t)of_layer;
+    }
+    a->ranks = kv->ranks;
+    a->data = take_part(c, part, rows, adapters_row_bytes(p->width), 64);
     a->ready = take_part(c, part, n_layer, sizeof *a->ready, 64);
     a->n_samples = take_part(c, part, n_layer, sizeof *a->n_samples, 64);
     a->matrix = take_part(c, part, rank * (size_t)p->width, sizeof *a->matrix, 64);
@@ -180,13 +224,8 @@ static void place_all(struct kv *kv, struct cursor *c)
     }
     kv->sequences = take(c, (size_t)kv->config.n_sequences, sizeof *kv->sequences, 64);
     for (int s = 0; s < kv->config.n_sequences; s++) {
-        struct swap_layer *layers = take(c, (size_t)kv->config.n_layer, sizeof *layers, 64);
-        if (c->base)
-            kv->sequences[s].layers = layers;
-        for (int i = 0; i < kv->config.n_layer; i++) {
-            struct swap_layer none = {0};
-            place_layer(&kv->plan, c, c->base ? &layers[i] : &none);
-        }
+        struct swap_sequence none = {0};
+        place_sequence(kv, c, c->base ? &kv->sequences[s] : &none);
     }
 }
 
@@ -194,6 +233,24 @@ static void place_all(struct kv *kv, struct cursor *c)
 static bool fits_adapters(const struct kv_config *config, const struct swap_plan *plan)
 {
     return plan->rank > 0 && !config->adapter;
+}
+
+/* Keys projected at once; an adapter is fitted to as many. */
+static int index_groups(const struct kv_config *config, const struct swap_plan *plan, bool tight)
+{
+    int share = divide_up(config->n_ctx, FIT_SHARE), tokens = tight ? INDEX_LEAST : INDEX_TOKENS;
+    if (fits_adapters(config, plan)) {
+        tokens = tight ? FIT_LEAST : FIT_TOKENS;
+        tokens = tokens < share ? tokens : share;
+    }
+    return divide_up(tokens, plan->shape.group_tokens);
+}
+
+/* BLAS packs both sides of a product into memory of its own: an adapter, and the keys taken at once. */
+static uint64_t packed_bytes(const struct swap_plan *plan)
+{
+    uint64_t keys = plan->rank ? (uint64_t)(plan->index_groups * plan->shape.group_tokens) : 0;
+    return (keys + (uint64_t)plan->rank) * (uint64_t)plan->width * sizeof(float);
 }
 
 static uint64_t measure(const struct kv_config *config, struct swap_plan *plan)
@@ -208,7 +265,9 @@ static uint64_t measure(const struct kv_config *config, struct swap_plan *plan)
     place_all(&kv, &c);
     *m = c.parts;
     m->checksums = (uint64_t)config->n_sequences * store_resident_bytes(&plan->shape);
-    plan->bytes = c.used + m->checksums;
+    uint64_t packed = packed_bytes(plan);
+    m->adapters += packed;
+    plan->bytes = c.used + m->checksums + packed;
     m->other = plan->bytes - m->metadata - m->adapters - m->reuse - m->recent - m->windows -
                m->chunk - m->stages - m->checksums;
     return plan->bytes;
@@ -242,9 +301,27 @@ static ashlar_status refuse_budget(const struct kv_config *c, uint64_t least, as
 }
 
 /*
+ * Put the window into a sequence's slots, with so many of them that it fits, where that is less. Not for
+ * the recall meter, which reads while the reuse buffer is in use.
+ */
+static void share_slots(const struct kv_config *c, struct swap_plan *p)
+{
+    uint64_t apart = measure(c, p);
+    struct swap_plan own = *p;
+    int least = divide_up(p->n_windows * p->window_groups, c->n_layer);
+    if (!p->rank || c->options->check_every || least > p->shape.max_groups)
+        return;
+    p->slot_windows = true;
+    set_reuse(p, least > p->reuse_groups ? least : p->reuse_groups);
+    if (measure(c, p) >= apart)
+        *p = own;
+}
+
+/*
  * Until the least fits the budget, in this order: smaller write-behind buffers (a prompt waits for
  * the disk a little more), metadata in four bits (next to nothing is lost: docs/benchmarks.md), one
- * window (a prompt waits for every read), fewer keys at once.
+ * window (a prompt waits for every read), fewer keys at once, the window in the slots (after a
+ * prompt the reuse buffer is read anew).
  */
 static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
 {
@@ -257,9 +334,10 @@ static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashl
         p->metadata = SCORE_INT4;
     if (measure(c, p) > budget)
         p->n_windows = 1;
-    int index = divide_up(fits_adapters(c, p) ? FIT_LEAST : INDEX_LEAST, p->shape.group_tokens);
-    if (measure(c, p) > budget && index < p->index_groups)
-        p->index_groups = index;
+    if (measure(c, p) > budget)
+        p->index_groups = index_groups(c, p, true);
+    if (measure(c, p) > budget)
+        share_slots(c, p);
     uint64_t least = measure(c, p);
     if (least > budget)
         return refuse_budget(c, least, err);
@@ -308,8 +386,35 @@ static void plan_metadata(const struct kv_config *c, struct swap_plan *p)
     p->metadata = SCORE_INT8;
     if (o->metadata)
         lowrank_type_parse(o->metadata, &p->metadata);
-    p->rank = o->rank ? clamp(o->rank, 2, p->width) / 2 * 2 : lowrank_rank(p->width, o->sigma);
+    p->rank = o->rank ? whole_rank(p, o->rank) : lowrank_rank(p->width, o->sigma);
+    p->per_head = o->scoring && strcmp(o->scoring, "head") == 0;
     p->select_groups = clamp(divide_up(tokens, group), 2, p->shape.max_groups);
+}
+
+/* A list of ranks: numbers between commas, one of them not 0. */
+static ashlar_status plan_ranks(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
+{
+    const char *list = c->options->layer_ranks, *at = list;
+    if (!list)
+        return ASHLAR_OK;
+    if (strspn(list, "0123456789,") != strlen(list) || strlen(list) > RANKS_MOST)
+        return error_set(err, ASHLAR_USAGE, "KV ranks '%s': not numbers with commas between them",
+                         list);
+    int most = 0, rank;
+    for (int i = 0; i < c->n_layer && at; i++) {
+        char *end;
+        long value = strtol(at, &end, 10);
+        if (end == at || value > 65536)
+            return error_set(err, ASHLAR_USAGE, "KV ranks '%s': a number is missing or absurd", list);
+        rank = whole_rank(p, (int)value);
+        most = rank > most ? rank : most;
+        at = *end == ',' ? end + 1 : NULL;
+    }
+    if (most == 0)
+        return error_set(err, ASHLAR_USAGE, "KV ranks '%s': no layer has any", list);
+    p->rank = most;
+    p->layer_ranks = list;
+    return ASHLAR_OK;
 }
 
 ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct swap_plan *p,
@@ -330,10 +435,13 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
     p->n_windows = 2;
     p->window_groups = attention_range_keys(c->n_ctx) / group;
     p->stage_groups = divide_up(c->max_tokens + p->tail_tokens, group);
-    if (metadata)
+    if (metadata) {
         plan_metadata(c, p);
-    int index = (fits_adapters(c, p) ? FIT_TOKENS : INDEX_TOKENS) / group;
-    p->index_groups = index < p->stage_groups ? index : p->stage_groups;
+        ashlar_status status = plan_ranks(c, p, err);
+        if (status != ASHLAR_OK)
+            return status;
+    }
+    p->index_groups = index_groups(c, p, false);
     set_reuse(p, p->select_groups);
     return spend_budget(c, p, err);
 }

@@ -6,7 +6,11 @@
  * 1, that of the layer before for the others. Its heads are averaged over each KV head's group,
  * projected by the adapter's rows of that head and averaged over heads: one vector of `rank`
  * values. A token's score is its dot product with the token's low-rank row; a group's, the largest
- * of its tokens'. Group 0 holds the attention sinks and is always taken.
+ * of its tokens'. Group 0 holds the attention sinks and is always taken. In a layer of rank 0, where
+ * little depends on what is far away, the newest groups are taken.
+ *
+ * With scoring by head, every query head scores for itself, and a group's score is the logarithm of the sum
+ * over heads of its predicted share of the head's attention.
  *
  * The projection by the query weights is a step of the whole pool. All that follows is one job for
  * one thread, beside the layer's attention and feed-forward on the others: those steps are cut
@@ -28,6 +32,12 @@ enum {
 static float *item_scores(const struct kv *kv, int index)
 {
     return kv->scores + (size_t)index * (size_t)kv->plan.shape.max_groups;
+}
+
+/* The same of one head. */
+static float *head_scores(const struct kv *kv, int index)
+{
+    return kv->head_scores + (size_t)index * (size_t)kv->plan.shape.max_groups;
 }
 
 /* Chunks of scoring of one item: enough for the item with most groups. */
@@ -54,31 +64,80 @@ static void score_chunk(void *context, int chunk, int n_chunks, int thread)
         &swap_of(kv, kv->select_items[index])->layers[kv->choosing_layer];
     int group = chunk % per_item * SCORE_GROUPS;
     int end = group + SCORE_GROUPS < l->n_groups ? group + SCORE_GROUPS : l->n_groups;
-    struct lowrank_format format = swap_format(&kv->plan);
+    struct lowrank_format format = swap_format(kv, kv->choosing_layer);
     if (group >= end)
         return;
-    lowrank_score(kv->config.kernels, &format, &l->rows, &kv->query_rows[index], group,
-                  end - group, item_scores(kv, index) + group);
+    float *scores = kv->head_scores ? head_scores(kv, index) : item_scores(kv, index);
+    lowrank_score(kv->config.kernels, &format, &l->rows,
+                  &kv->query_rows[index * kv->n_vectors + kv->vector], group, end - group,
+                  scores + group);
 }
 
-/* From queries to vectors of `rank` bytes, and to scores: by the pool or by this thread alone. */
+/* Every head's query (n_head, head_dim) as a vector of all KV heads' width, 0 but in its own. */
+static void pad_heads(const struct kv *kv, const float *q)
+{
+    size_t dim = (size_t)kv->config.head_dim, width = (size_t)kv->plan.width;
+    int per_group = kv->config.n_head / kv->config.n_head_kv;
+    memset(kv->padded, 0, (size_t)kv->config.n_head * width * sizeof *kv->padded);
+    for (int h = 0; h < kv->config.n_head; h++)
+        memcpy(kv->padded + (size_t)h * width + (size_t)(h / per_group) * dim,
+               q + (size_t)h * dim, dim * sizeof *q);
+}
+
+/* An item's queries as vectors of `rank` values that rows are multiplied with. */
+static void set_queries(struct kv *kv, int index)
+{
+    const struct kv_config *c = &kv->config;
+    float *q = kv->queries + (size_t)index * (size_t)c->n_head * (size_t)c->head_dim;
+    struct lowrank_format format = swap_format(kv, kv->choosing_layer);
+    float scale = 1.0f / sqrtf((float)c->head_dim);
+    if (kv->padded) {
+        pad_heads(kv, q);
+    } else {
+        lowrank_average_heads(c->n_head, c->n_head_kv, c->head_dim, q);
+        scale /= (float)c->n_head_kv;
+    }
+    adapters_project(&kv->adapters, kv->choosing_layer, ADAPTER_QUERIES, kv->n_vectors,
+                     kv->padded ? kv->padded : q, kv->projected);
+    for (int v = 0; v < kv->n_vectors; v++)
+        lowrank_query_set(&format, kv->projected + (size_t)v * (size_t)format.rank, scale,
+                          &kv->query_rows[index * kv->n_vectors + v]);
+}
+
+/* Add a head's predicted shares to an item's scores; after the last head, their logarithms. */
+static void add_shares(struct kv *kv, int index)
+{
+    int item = kv->select_items[index];
+    int n = item < 0 ? 0 : swap_of(kv, item)->layers[kv->choosing_layer].n_groups;
+    const float *head = head_scores(kv, index);
+    float *scores = item_scores(kv, index), most = -INFINITY, sum = 0.0f;
+    for (int g = 0; g < n; g++)
+        most = fmaxf(most, head[g]);
+    for (int g = 0; g < n; g++)
+        sum += expf(head[g] - most);
+    for (int g = 0; g < n; g++) {
+        float share = expf(head[g] - most) / sum + (kv->vector > 0 ? scores[g] : 0.0f);
+        scores[g] = kv->vector + 1 < kv->n_vectors ? share : logf(share);
+    }
+}
+
+/* From queries to scores: by the pool or by this thread alone. */
 static void score_all(struct kv *kv, bool shared)
 {
-    size_t q_width = (size_t)kv->config.n_head * (size_t)kv->config.head_dim;
-    struct lowrank_format format = swap_format(&kv->plan);
-    float scale = 1.0f / (float)kv->config.n_head_kv / sqrtf((float)kv->config.head_dim);
-    for (int i = 0; i < kv->n_choosing; i++) {
-        float *q = kv->queries + (size_t)i * q_width;
-        lowrank_average_heads(kv->config.n_head, kv->config.n_head_kv, kv->config.head_dim, q);
-        adapters_project(&kv->adapters, kv->choosing_layer, ADAPTER_QUERIES, 1, q, kv->projected);
-        lowrank_query_set(&format, kv->projected, scale, &kv->query_rows[i]);
-    }
-    int n_chunks = kv->n_choosing * chunks_per_item(kv);
-    if (shared)
-        pool_run(kv->config.pool, n_chunks, score_chunk, kv);
-    for (int i = 0; i < n_chunks && !shared; i++)
-        score_chunk(kv, i, n_chunks, 0);
     kv->scored = true;
+    if (kv->ranks[kv->choosing_layer] == 0)
+        return;
+    for (int i = 0; i < kv->n_choosing; i++)
+        set_queries(kv, i);
+    int n_chunks = kv->n_choosing * chunks_per_item(kv);
+    for (kv->vector = 0; kv->vector < kv->n_vectors; kv->vector++) {
+        if (shared)
+            pool_run(kv->config.pool, n_chunks, score_chunk, kv);
+        for (int i = 0; i < n_chunks && !shared; i++)
+            score_chunk(kv, i, n_chunks, 0);
+        for (int i = 0; i < kv->n_choosing && kv->head_scores; i++)
+            add_shares(kv, i);
+    }
 }
 
 /* Give every chosen group that is not in memory a slot. */
@@ -119,13 +178,24 @@ static int plan_reads(struct selection *sel, const struct store *store, int laye
     return sel->n_reads;
 }
 
+/* Group 0 and the newest others, at most `most` together; returns how many. */
+static int newest_groups(int n_groups, int most, int *groups)
+{
+    int n = n_groups < most ? n_groups : most;
+    for (int i = 1; i < n; i++)
+        groups[i] = n_groups - n + i;
+    return n;
+}
+
 static void choose(struct kv *kv, struct selection *sel, int item, int layer, const float *scores)
 {
     struct swap_layer *l = &swap_of(kv, item)->layers[layer];
     sel->layer = layer;
     sel->groups[0] = 0;
-    sel->n =
-        1 + select_groups(scores, l->n_groups, 1, kv->plan.select_groups - 1,
+    if (kv->ranks[layer] == 0)
+        sel->n = newest_groups(l->n_groups, kv->plan.select_groups, sel->groups);
+    else
+        sel->n = 1 + select_groups(scores, l->n_groups, 1, kv->plan.select_groups - 1,
                           kv->plan.select_groups / 4, kv->options.mass, kv->order, sel->groups + 1);
     take_slots(kv, sel, l);
 }
@@ -142,7 +212,7 @@ void swap_predict_queries(struct kv *kv, int layer, const float *x, size_t x_str
         kv->rows[kv->n_choosing] = kv->items[i].first_row;
         kv->select_items[kv->n_choosing++] = i;
     }
-    if (kv->n_choosing > 0)
+    if (kv->n_choosing > 0 && kv->ranks[layer] > 0)
         kv->config.project(kv->config.project_user, layer, x, x_stride, kv->rows, kv->n_choosing,
                            kv->queries);
     kv->scored = false;

@@ -7,7 +7,10 @@
  */
 #include "kvswap/swap.h"
 
-enum { LEAST_ROWS = 16 }; /* of a pass: single tokens of an answer are no sample */
+enum {
+    LEAST_ROWS = 16, /* of a pass: single tokens of an answer are no sample */
+    FIT_ROWS = 256   /* so many keys wait for an adapter: short passes give their share of queries */
+};
 
 void swap_sample(struct kv *kv, int layer, const float *x, size_t x_stride)
 {
@@ -16,6 +19,8 @@ void swap_sample(struct kv *kv, int layer, const float *x, size_t x_stride)
         n_rows += kv->items[i].n_tokens;
     if (wanted <= 0 || n_rows < LEAST_ROWS)
         return;
+    int share = (2 * kv->ranks[layer] * n_rows + FIT_ROWS - 1) / FIT_ROWS;
+    wanted = wanted < share ? wanted : share;
     swap_choice_join(kv); /* the queries' memory is its */
     int step = n_rows > wanted ? n_rows / wanted : 1;
     for (int row = step - 1; row < n_rows; row += step) {

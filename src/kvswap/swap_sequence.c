@@ -39,13 +39,26 @@ static unsigned char *slot_data(const struct kv *kv, const struct swap_layer *l,
     return l->slots + (size_t)slot * store_group_bytes(&kv->plan.shape);
 }
 
+unsigned char *swap_window_data(const struct kv *kv, const struct swap_sequence *s, int buffer)
+{
+    size_t bytes = (size_t)kv->plan.window_groups * store_group_bytes(&kv->plan.shape);
+    return kv->plan.slot_windows ? s->slots + (size_t)(buffer % kv->plan.n_windows) * bytes
+                                 : kv->windows[buffer];
+}
+
+void swap_release_slots(const struct kv *kv, struct swap_sequence *s)
+{
+    for (int i = 0; kv->plan.slot_windows && i < kv->plan.shape.n_layer; i++)
+        reuse_clear(&s->layers[i].reuse, kv->plan.shape.max_groups);
+}
+
 void swap_sequence_clear(struct kv *kv, struct swap_sequence *s)
 {
     store_close(&s->store);
     s->swapped = s->broken = false;
     s->length = 0;
     for (int i = 0; i < kv->plan.shape.n_layer; i++) {
-        s->layers[i].n_groups = 0;
+        s->layers[i].n_groups = s->layers[i].n_indexed = 0;
         reuse_clear(&s->layers[i].reuse, kv->plan.shape.max_groups);
     }
 }
@@ -85,25 +98,80 @@ static void flatten_keys(struct kv *kv, unsigned char *data, int n, float *keys)
                 k->dequantize(kv->config.type, dim, group_row(kv, data, 0, h, t), keys);
 }
 
-/* Low-rank rows of groups [first, first + n); the first keys of a layer make its adapter. */
-static ashlar_status index_groups(struct kv *kv, struct swap_layer *l, int layer, int first, int n,
-                                  unsigned char *data, ashlar_error *err)
+/* Rows of groups [first, first + n) from their flattened keys. */
+static void index_keys(struct kv *kv, struct swap_layer *l, int layer, int first, int n)
 {
-    int per_group = kv->plan.shape.group_tokens;
-    struct lowrank_format format = swap_format(&kv->plan);
-    for (int piece; kv->metadata && n > 0; first += piece, n -= piece) {
+    struct lowrank_format format = swap_format(kv, layer);
+    adapters_project(&kv->adapters, layer, ADAPTER_KEYS, n * kv->plan.shape.group_tokens, kv->keys,
+                     kv->projected);
+    lowrank_store(&format, &l->rows, first, n, kv->projected);
+    l->n_indexed = first + n;
+}
+
+/* Rows of groups [first, first + n) that are about to be written: if those before have theirs. */
+static void index_groups(struct kv *kv, struct swap_layer *l, int layer, int first, int n,
+                         unsigned char *data)
+{
+    if (kv->ranks[layer] == 0 || !kv->adapters.ready[layer] || l->n_indexed != first)
+        return;
+    for (int piece; n > 0; first += piece, n -= piece) {
         piece = n < kv->plan.index_groups ? n : kv->plan.index_groups;
         flatten_keys(kv, data, piece, kv->keys);
         data += (size_t)piece * store_group_bytes(&kv->plan.shape);
-        if (!kv->adapters.ready[layer]) {
-            ashlar_status status =
-                adapters_fit(&kv->adapters, layer, piece * per_group, kv->keys, err);
+        index_keys(kv, l, layer, first, piece);
+    }
+}
+
+bool swap_indexed(const struct kv *kv, const struct swap_sequence *s)
+{
+    for (int i = 0; i < kv->plan.shape.n_layer; i++)
+        if (kv->ranks[i] > 0 && s->layers[i].n_indexed < s->layers[i].n_groups)
+            return false;
+    return true;
+}
+
+/* Read groups [first, first + n) into a window, checked. */
+static ashlar_status read_groups(struct kv *kv, struct swap_sequence *s, int layer, int first,
+                                 int n, unsigned char **data, ashlar_error *err)
+{
+    struct aio_request request;
+    *data = swap_window_data(kv, s, 0);
+    store_read(&s->store, layer, first, n, *data, &request);
+    aio_submit(kv->aio, &request, 1);
+    aio_wait(kv->aio, &request);
+    kv->stats.reads++;
+    kv->stats.bytes_read += request.bytes;
+    return store_check(&s->store, layer, first, n, *data, &request, err);
+}
+
+/* As many of a layer's groups that have no rows as are taken at once; 0: too few for a fit. */
+static int groups_to_index(const struct kv *kv, const struct swap_layer *l, int layer)
+{
+    int n = l->n_groups - l->n_indexed, most = kv->plan.index_groups;
+    if (kv->ranks[layer] == 0 || (!kv->adapters.ready[layer] && n < most))
+        return 0;
+    most = most < kv->plan.window_groups ? most : kv->plan.window_groups;
+    return n < most ? n : most;
+}
+
+ashlar_status swap_index(struct kv *kv, int sequence, ashlar_error *err)
+{
+    struct swap_sequence *s = &kv->sequences[sequence];
+    for (int i = 0, n; i < kv->plan.shape.n_layer; i++) {
+        struct swap_layer *l = &s->layers[i];
+        while ((n = groups_to_index(kv, l, i)) > 0) {
+            unsigned char *data;
+            ashlar_status status = read_groups(kv, s, i, l->n_indexed, n, &data, err);
             if (status != ASHLAR_OK)
                 return status;
+            flatten_keys(kv, data, n, kv->keys);
+            if (!kv->adapters.ready[i])
+                status = adapters_fit(&kv->adapters, i, n * kv->plan.shape.group_tokens, kv->keys,
+                                      err);
+            if (status != ASHLAR_OK)
+                return status;
+            index_keys(kv, l, i, l->n_indexed, n);
         }
-        adapters_project(&kv->adapters, layer, ADAPTER_KEYS, piece * per_group, kv->keys,
-                         kv->projected);
-        lowrank_store(&format, &l->rows, first, piece, kv->projected);
     }
     return ASHLAR_OK;
 }
@@ -127,11 +195,9 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
                 l->n_groups - g < kv->plan.stage_groups ? l->n_groups - g : kv->plan.stage_groups;
             unsigned char *data = swap_stage_room(kv, n);
             memcpy(data, slot_data(kv, l, g), (size_t)n * group_bytes); /* group g is in slot g */
-            status = index_groups(kv, l, i, g, n, data, err);
-            if (status == ASHLAR_OK)
-                swap_stage_write(kv, sequence, i, g, n, data);
-            if (status == ASHLAR_OK)
-                status = check_broken(s, err);
+            index_groups(kv, l, i, g, n, data);
+            swap_stage_write(kv, sequence, i, g, n, data);
+            status = check_broken(s, err);
             g += n;
         }
     }
@@ -189,11 +255,9 @@ static ashlar_status absorb_to_disk(struct kv *kv, int item, int layer, int n_ta
         unsigned char *data = swap_stage_room(kv, piece);
         for (int g = 0; g < piece; g++)
             fill_group(kv, l, item, n_tail, (done + g) * group, data + (size_t)g * group_bytes);
-        status = index_groups(kv, l, layer, l->n_groups + done, piece, data, err);
-        if (status == ASHLAR_OK)
-            swap_stage_write(kv, kv->items[item].sequence, layer, l->n_groups + done, piece, data);
-        if (status == ASHLAR_OK)
-            status = check_broken(s, err);
+        index_groups(kv, l, layer, l->n_groups + done, piece, data);
+        swap_stage_write(kv, kv->items[item].sequence, layer, l->n_groups + done, piece, data);
+        status = check_broken(s, err);
     }
     return status;
 }
@@ -239,12 +303,7 @@ static ashlar_status fetch_group(struct kv *kv, struct swap_sequence *s, int lay
         *data = slot_data(kv, l, slot);
         return ASHLAR_OK;
     }
-    struct aio_request request;
-    *data = kv->windows[0];
-    store_read(&s->store, layer, group, 1, *data, &request);
-    aio_submit(kv->aio, &request, 1);
-    aio_wait(kv->aio, &request);
-    return store_check(&s->store, layer, group, 1, *data, &request, err);
+    return read_groups(kv, s, layer, group, 1, data, err);
 }
 
 /* The tail that a layer of `length` tokens has: tokens from group `keep` on. */
@@ -271,6 +330,7 @@ static ashlar_status restore_layer(struct kv *kv, struct swap_sequence *s, int l
     }
     reuse_truncate(&l->reuse, keep);
     l->n_groups = keep;
+    l->n_indexed = l->n_indexed < keep ? l->n_indexed : keep;
     return ASHLAR_OK;
 }
 
@@ -283,6 +343,8 @@ ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error
     swap_stage_drain(kv);
     if (s->broken)
         return check_broken(s, err);
+    if (s->swapped)
+        swap_release_slots(kv, s);
     for (int i = 0; i < kv->plan.shape.n_layer; i++) {
         int keep = whole < s->layers[i].n_groups ? whole : s->layers[i].n_groups;
         if (keep < s->layers[i].n_groups) {

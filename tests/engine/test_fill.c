@@ -111,12 +111,12 @@ static void kvswap_decodes_from_disk_after_a_fill(void **state)
     ashlar_kv_stats before, after;
     fill(s, FILLED, SEED);
     ashlar_engine_kv_stats(e, &before);
-    assert_int_equal(before.bytes_read, 0); /* a fill attends to nothing */
+    assert_int_equal(before.misses, 0); /* a fill attends to nothing; an adapter may be fitted to its keys */
     assert_true(before.bytes_written > 0);
     for (int i = 0; i < N_TOKENS; i++)
         append(s, tokens + i, 1);
     ashlar_engine_kv_stats(e, &after);
-    assert_true(after.misses > 0 && after.bytes_read > 0);
+    assert_true(after.misses > 0 && after.bytes_read > before.bytes_read);
     assert_true(after.predict_seconds > 0 && after.attention_seconds > 0);
     ashlar_session_close(s);
     ashlar_engine_close(e);

@@ -239,8 +239,8 @@ static void assert_finite(const struct world *w)
 static void kvswap_runs_any_schedule(void **state)
 {
     (void)state;
-    static const float masses[] = {0, 0.9f, 0.5f, 0};
-    for (int m = 0; m < 4; m++) {
+    static const float masses[] = {0, 0.9f, 0.5f, 0, 0.8f};
+    for (int m = 0; m < 5; m++) {
         struct world w;
         struct rng rng;
         struct limits limits = {300, 0, CTX};
@@ -249,7 +249,9 @@ static void kvswap_runs_any_schedule(void **state)
         kv.mass = masses[m];
         kv.sigma = m == 3 ? 32 : 0;
         kv.reuse_tokens = m == 1 ? 200 : 0;
-        world_open(&w, models[m], options_for(2, 4, CTX, 200, kv));
+        kv.layer_ranks = m == 4 ? "0,16,8,0" : NULL;
+        kv.scoring = m == 1 || m == 4 ? "head" : "mean";
+        world_open(&w, m == 4 ? "deep-llama-f16" : models[m], options_for(2, 4, CTX, 200, kv));
         rng_seed(&rng, seed + 60 + (uint64_t)m);
         for (int i = 0; i < 2 * STEPS; i++) {
             *s = next_step(&rng, &limits, &w);
@@ -329,6 +331,40 @@ static void a_rewound_session_repeats_itself(void **state)
     world_close(&w);
 }
 
+/* Too few keys yet to fit an adapter to: exact, however short the passes; so for another session. */
+static void short_passes_are_exact_until_an_adapter_is_fitted(void **state)
+{
+    (void)state;
+    struct world swap, full;
+    struct rng rng;
+    int32_t tokens[1200];
+    world_open(&full, "deep-llama-f16",
+               options_for(2, 2, 1200, 40, (ashlar_kv_options){.policy = "full"}));
+    world_open(&swap, "deep-llama-f16", options_for(2, 2, 1200, 40, small(NULL)));
+    rng_seed(&rng, seed + 95);
+    random_tokens(full.n_vocab, tokens, 1200, &rng);
+    struct world *worlds[2] = {&swap, &full};
+    for (int i = 0; i < 2; i++)
+        for (int pass = 0; pass < 15; pass++) {
+            static const size_t sizes[] = {40, 1, 6};
+            for (int w = 0; w < 2; w++)
+                assert_int_equal(ashlar_session_append(worlds[w]->s[i], tokens + 40 * pass,
+                                                       sizes[pass % 3], NULL),
+                                 ASHLAR_OK);
+            assert_same_logits(&full, &swap, i, "before an adapter");
+        }
+    ashlar_kv_stats stats;
+    ashlar_engine_kv_stats(swap.e, &stats);
+    assert_true(stats.bytes_read > 0 && stats.hits + stats.misses == 0);
+    assert_int_equal(ashlar_session_append(swap.s[0], tokens, 200, NULL), ASHLAR_OK);
+    for (int i = 0; i < 2; i++) /* the first fits the adapter, the second has it from then on */
+        assert_int_equal(ashlar_session_append(swap.s[i], tokens, 1, NULL), ASHLAR_OK);
+    ashlar_engine_kv_stats(swap.e, &stats);
+    assert_int_equal(stats.hits + stats.misses, 2 * 4 * 8);
+    world_close(&swap);
+    world_close(&full);
+}
+
 /* The recall meter: all of the attention while all is attended to, less later; the text does not
  * change. */
 static void the_recall_is_measured(void **state)
@@ -347,6 +383,7 @@ static void the_recall_is_measured(void **state)
     struct world *worlds[2] = {&metered, &plain};
     for (int w = 0; w < 2; w++) {
         assert_int_equal(ashlar_session_append(worlds[w]->s[0], tokens, 300, NULL), ASHLAR_OK);
+        assert_int_equal(ashlar_session_append(worlds[w]->s[0], tokens, 1, NULL), ASHLAR_OK);
         assert_int_equal(ashlar_session_rewind(worlds[w]->s[0], 50, NULL),
                          ASHLAR_OK); /* on disk, all selected */
     }
@@ -360,7 +397,7 @@ static void the_recall_is_measured(void **state)
         if (step == 19)
             assert_true(ashlar_engine_kv_recall(metered.e, 3, &before));
     }
-    assert_int_equal(before.steps, 6);
+    assert_int_equal(before.steps, 7);
     assert_true(fabs(before.mean - 1) < 1e-5 && fabs(before.least - 1) < 1e-5);
     for (int layer = 0; layer < 4; layer++) {
         assert_true(ashlar_engine_kv_recall(metered.e, layer, &after));
@@ -424,6 +461,54 @@ static void too_small_a_budget_names_the_smallest(void **state)
 }
 
 /* The smallest budget is no empty promise: the context can be filled. */
+/* A budget so small that the windows lie in the slots: passes of many tokens stay exact. */
+static void windows_in_the_slots_are_exact(void **state)
+{
+    (void)state;
+    struct world swap, full;
+    struct rng rng;
+    struct limits limits = {120, 30, 2000};
+    ashlar_error err;
+    ashlar_options o = options_for(2, 2, 2048, 32, small(NULL));
+    o.kv.layer_ranks = "0,8,0,0";
+    o.kv.budget_bytes = 1000;
+    assert_int_equal(try_open(o, NULL, NULL, &err), ASHLAR_NO_RESOURCE);
+    o.kv.budget_bytes = hinted_bytes(&err);
+    world_open(&swap, "deep-llama-f16", o);
+    world_open(&full, "deep-llama-f16",
+               options_for(2, 2, 2048, 32, (ashlar_kv_options){.policy = "full"}));
+    ashlar_kv_stats stats;
+    ashlar_engine_kv_stats(swap.e, &stats);
+    assert_int_equal(stats.memory.windows, 0);
+    rng_seed(&rng, seed + 96);
+    struct step *s = malloc(sizeof *s);
+    for (int i = 0; i < STEPS; i++) {
+        *s = next_step(&rng, &limits, &full);
+        take_step(&full, s);
+        take_step(&swap, s);
+    }
+    free(s);
+    int32_t tokens[1000];
+    random_tokens(full.n_vocab, tokens, 1000, &rng);
+    for (int i = 0; i < 2; i++) {
+        struct world *worlds[2] = {&swap, &full};
+        for (int w = 0; w < 2; w++) {
+            assert_int_equal(ashlar_session_rewind(worlds[w]->s[i], 0, NULL), ASHLAR_OK);
+            assert_int_equal(ashlar_session_append(worlds[w]->s[i], tokens, 900, NULL), ASHLAR_OK);
+        }
+        assert_same_logits(&full, &swap, i, "a prompt");
+        for (int t = 0; t < 20; t++) /* the reuse buffer fills, and gives way to the next windows */
+            assert_int_equal(ashlar_session_append(swap.s[i], tokens, 1, NULL), ASHLAR_OK);
+        assert_int_equal(ashlar_session_rewind(swap.s[i], 850, NULL), ASHLAR_OK);
+        assert_int_equal(ashlar_session_rewind(full.s[i], 850, NULL), ASHLAR_OK);
+        for (int w = 0; w < 2; w++)
+            assert_int_equal(ashlar_session_append(worlds[w]->s[i], tokens, 64, NULL), ASHLAR_OK);
+        assert_same_logits(&full, &swap, i, "after a rewind");
+    }
+    world_close(&swap);
+    world_close(&full);
+}
+
 static void the_smallest_budget_works(void **state)
 {
     (void)state;
@@ -544,6 +629,12 @@ static void settings_out_of_range_are_refused(void **state)
         {{.policy = "kvswap", .budget_fraction = NAN}, "budget"},
         {{.policy = "kvswap", .metadata = "int2"}, "metadata"},
         {{.policy = "kvswap", .rank = -1}, "size"},
+        {{.policy = "kvswap", .layer_ranks = "8;8"}, "commas"},
+        {{.policy = "kvswap", .layer_ranks = "8,"}, "missing"},
+        {{.policy = "kvswap", .layer_ranks = ""}, "missing"},
+        {{.policy = "kvswap", .layer_ranks = "99999999999999999999"}, "absurd"},
+        {{.policy = "kvswap", .layer_ranks = "0"}, "no layer"},
+        {{.policy = "kvswap", .scoring = "median"}, "scoring"},
         {{.policy = "kvswap", .io_latency = -1}, "latency"},
         {{.policy = "kvswap", .io_latency = INFINITY}, "latency"},
     };
@@ -577,6 +668,8 @@ static void extreme_settings_work(void **state)
         {200, 1, 64, {.policy = "kvswap", .metadata = "int4", .rank = 1, .select_tokens = 40}},
         {200, 1, 64, {.policy = "kvswap", .metadata = "int4", .rank = 1 << 20, .select_tokens = 40}},
         {200, 2, 64, {.policy = "kvswap", .metadata = "f16", .group_tokens = 4, .select_tokens = 8}},
+        {200, 1, 3, {.policy = "kvswap", .layer_ranks = "0,1000,0", .select_tokens = 8}},
+        {200, 2, 64, {.policy = "kvswap", .layer_ranks = "2,4,6,8,10,12", .scoring = "head"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct world w;
@@ -659,6 +752,8 @@ int main(void)
         cmocka_unit_test(kvswap_runs_any_schedule),
         cmocka_unit_test(threads_and_io_do_not_change_a_bit),
         cmocka_unit_test(a_rewound_session_repeats_itself),
+        cmocka_unit_test(short_passes_are_exact_until_an_adapter_is_fitted),
+        cmocka_unit_test(windows_in_the_slots_are_exact),
         cmocka_unit_test(the_recall_is_measured),
         cmocka_unit_test(too_small_a_budget_names_the_smallest),
         cmocka_unit_test(the_smallest_budget_works),
