@@ -239,6 +239,18 @@ static ashlar_status take_input(struct driver *d, int index, int *code, ashlar_e
 
 /* ---- linking ---- */
 
+/* Whether an object names functions of libatomic, as ashcc's do for atomic operations. */
+static bool names_atomic(const char *path)
+{
+    struct buf bytes;
+    buf_init(&bytes, (size_t)1 << 28);
+    bool found = os_read_file(path, &bytes, NULL) == ASHLAR_OK && bytes.length > 0 &&
+                 (memmem(bytes.data, bytes.length, "__atomic_", 9) ||
+                  memmem(bytes.data, bytes.length, "atomic_thread_fence", 19));
+    buf_fini(&bytes);
+    return found;
+}
+
 static ashlar_status link_all(struct driver *d, ashlar_error *err)
 {
     const struct arguments *a = d->a;
@@ -246,6 +258,7 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
     struct words command = {0};
     char draft[PATH_MOST];
     int next = 0;
+    bool atomic = false;
     ui_draft(output, draft, sizeof draft);
     words_add(&command, d->cc);
     for (int i = 0; i < a->link.n; i++) {
@@ -255,7 +268,10 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
         else
             words_add(&command, a->link.items[i]);
         next += input;
+        atomic |= input && !command.failed && names_atomic(command.items[command.n - 1]);
     }
+    if (atomic && !a->dry_run)
+        words_add(&command, "-latomic");
     words_add(&command, "-o");
     words_add(&command, draft);
     ashlar_status status = run(d, &command, "linking", output, ASHLAR_FAILED, err);

@@ -11,6 +11,7 @@
 #include "ashcc/ui.h"
 #include "ashcc/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,24 @@ static int run_unit(const struct arguments *a, const struct unit_call *call)
         error_set(&err, ASHLAR_USAGE, "no input %s", call->index);
         return ui_fail(&err);
     }
-    return unit_run(a, index, call->folder);
+    /* Should the driver be killed, nobody else would stop us and remove its folder. */
+    pid_t driver = getppid();
+    process_follow_parent();
+    int code = unit_run(a, index, call->folder);
+    if (getppid() != driver)
+        process_folder_remove(call->folder);
+    return code;
+}
+
+/* What was printed but is only now written may still fail: a full disk. */
+static int end_output(int code)
+{
+    ashlar_error err = {0};
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    error_errno(&err, ASHLAR_FAILED, errno, "cannot write standard output");
+    int failed = ui_fail(&err);
+    return code ? code : failed;
 }
 
 int main(int argc, char **argv)
@@ -167,5 +185,5 @@ int main(int argc, char **argv)
     else
         code = call.index ? run_unit(&a, &call) : run(&a, argv);
     arguments_fini(&a);
-    return code;
+    return end_output(code);
 }

@@ -12,6 +12,9 @@
 void process_catch_signals(void);
 bool process_interrupted(void);
 
+/** From here on the end of the process that started us counts as an interruption. */
+void process_follow_parent(void);
+
 struct process_mode {
     bool show;        /* print the command on stderr first */
     bool dry;         /* and do not run it */

@@ -62,6 +62,9 @@ static const struct option options[] = {
     {"check", 0, OPTION_STRING, &settings.check, 0, 0, "COMMAND",
      "then run a shell command on the result ($ASHCC_OUTPUT); when it fails, so does the "
      "compilation"},
+    {"differential", 0, OPTION_INT, &settings.differential, 1, 1000000, "N",
+     "then call every function with N made argument vectors, beside the same function compiled by "
+     "cc, and compare; a difference fails the compilation"},
     {"cache-stats", 0, OPTION_FLAG, &settings.cache_stats, 0, 0, NULL,
      "count what the cache holds"},
     {"cache-export", 0, OPTION_STRING, &settings.cache_export, 0, 0, "FILE",

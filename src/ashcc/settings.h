@@ -14,7 +14,7 @@ struct settings {
     const char *model, *api_model, *api_key_variable, *prompt;
     float temperature, timeout_seconds;
     int max_tokens, retries, threads;
-    int samples, repairs, jobs, vectors;
+    int samples, repairs, jobs, vectors, differential;
     const char *granularity, *verify, *cache, *fallback, *dump;
     uint64_t seed;
     const char *report, *check, *cc;

@@ -4,6 +4,7 @@
  */
 #include "ashcc/unit.h"
 
+#include "ashcc/differential.h"
 #include "ashcc/process.h"
 #include "ashcc/settings.h"
 #include "ashcc/ui.h"
@@ -114,8 +115,9 @@ static ashlar_status open_cache(struct unit_job *job, ashlar_error *err)
     if (settings.cache && strcmp(settings.cache, "off") == 0)
         return ASHLAR_OK;
     ashlar_status status = cache_open(settings.cache, &job->options.cache, err);
-    /* A cache that nobody asked for may be out of reach (no home, read-only): do without. */
-    if (!settings.cache && (status == ASHLAR_FAILED || status == ASHLAR_USAGE)) {
+    /* A cache that nobody asked for may be out of reach (no home, read-only, a full disk): do
+     * without. */
+    if (!settings.cache && status != ASHLAR_OK && status != ASHLAR_BAD_INPUT) {
         ui_warn("%s; going on without a cache", err->message);
         return ASHLAR_OK;
     }
@@ -226,7 +228,10 @@ static int complain(const struct unit_job *job, const struct report *report)
             continue;
         if (f->outcome == FUNCTION_REJECTED)
             code = EXIT_NOT_ACCEPTED;
-        fprintf(stderr, "ashcc: %s\n", f->why);
+        if (f->outcome == FUNCTION_REFUSED)
+            fprintf(stderr, "ashcc: %s (in %s)\n", f->why, f->name);
+        else
+            fprintf(stderr, "ashcc: %s\n", f->why);
     }
     if (job->options.n_translators == 0 && code == EXIT_NOT_ACCEPTED)
         fprintf(stderr, "hint: there is no translator, only the cache: see --translator\n");
@@ -249,6 +254,34 @@ static ashlar_status read_source(struct unit_job *job, ashlar_error *err)
 static bool dumps(const char *pass)
 {
     return settings.dump && strcmp(settings.dump, pass) == 0;
+}
+
+/* --differential: the table on standard output. A difference is as a check that failed. */
+static ashlar_status check_functions(struct unit_job *job, int *code, ashlar_error *err)
+{
+    struct differential_options o = {.source = job->input->path,
+                                     .cc = job->cc,
+                                     .folder = job->folder,
+                                     .text_path = job->text_path,
+                                     .read = &job->arguments->read,
+                                     .show = job->arguments->verbose,
+                                     .vectors = settings.differential,
+                                     .seed = settings.seed};
+    struct buf table;
+    int differing;
+    buf_init(&table, TEXT_MAX);
+    ashlar_status status =
+        differential_run(&o, compile_ir(job->compilation), compile_report(job->compilation),
+                         &job->out, &table, &differing, err);
+    if (status == ASHLAR_OK)
+        status = ui_write(STDOUT_FILENO, &table, "standard output", err);
+    if (status == ASHLAR_OK && differing) {
+        fprintf(stderr, "ashcc: %s: --differential: %d function%s from cc's\n",
+                job->input->path, differing, differing == 1 ? " differs" : "s differ");
+        *code = EXIT_NOT_ACCEPTED;
+    }
+    buf_fini(&table);
+    return status;
 }
 
 /* The passes behind reading; *code is the exit code when the status is OK. */
@@ -278,7 +311,11 @@ static ashlar_status run_passes(struct unit_job *job, int *code, ashlar_error *e
         return ASHLAR_OK;
     }
     status = compile_compose(c, &job->out, err);
-    return status == ASHLAR_OK && failed ? mix(job, report, err) : status;
+    if (status == ASHLAR_OK && failed)
+        status = mix(job, report, err);
+    if (status == ASHLAR_OK && settings.differential && !settings.dump)
+        status = check_functions(job, code, err);
+    return status;
 }
 
 /* Report, explanation and summary: also of a compilation that failed. */

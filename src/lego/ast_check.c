@@ -31,7 +31,8 @@ static bool is_pointer(const struct expr *e)
 
 static bool is_promoted(const struct type *t)
 {
-    return type_is_float(t) || (type_is_integer(t) && t->kind >= TYPE_INT);
+    return type_is_float(t) || t->kind == TYPE_COMPLEX ||
+           (type_is_integer(t) && t->kind >= TYPE_INT);
 }
 
 static bool is_lvalue(const struct expr *e)
@@ -49,8 +50,9 @@ static bool casts(const struct expr *e)
         return to->kind == TYPE_POINTER && type_same(to->base, from->base);
     if (from->kind == TYPE_FUNCTION)
         return to->kind == TYPE_POINTER && type_same(to->base, from);
-    bool mixes = (type_is_float(from) && to->kind == TYPE_POINTER) ||
-                 (from->kind == TYPE_POINTER && type_is_float(to));
+    bool number =
+        type_is_float(from) || type_is_pair(from) || type_is_float(to) || type_is_pair(to);
+    bool mixes = number && (from->kind == TYPE_POINTER || to->kind == TYPE_POINTER);
     return type_is_scalar(from) && type_is_scalar(to) && !mixes;
 }
 
@@ -63,6 +65,14 @@ static bool adds(const struct expr *e)
     return e->b->type->kind == TYPE_LONG && type_same(e->type, e->a->type);
 }
 
+/* One operand may be real, of the parts' type; not the dividend. */
+static bool computes_complex(const struct expr *e)
+{
+    bool a = type_same(e->a->type, e->type), b = type_same(e->b->type, e->type);
+    bool real_a = type_same(e->a->type, e->type->base) && e->kind != EXPR_DIVIDE;
+    return (a || real_a) && (b || type_same(e->b->type, e->type->base)) && (a || b);
+}
+
 static bool computes(const struct expr *e)
 {
     bool integers = type_is_integer(e->type),
@@ -71,16 +81,28 @@ static bool computes(const struct expr *e)
     if (shift)
         return integers && type_same(e->type, e->a->type) && type_is_integer(e->b->type) &&
                is_promoted(e->type) && is_promoted(e->b->type);
+    if (e->type->kind == TYPE_COMPLEX)
+        return real && computes_complex(e);
     return (integers || real) && is_promoted(e->type) && type_same(e->type, e->a->type) &&
            type_same(e->type, e->b->type);
+}
+
+/* What is true or false by itself: pairs are compared with 0 instead. */
+static bool is_condition(const struct expr *e)
+{
+    return type_is_scalar(e->type) && !type_is_pair(e->type);
 }
 
 static bool compares(const struct expr *e)
 {
     bool logical = e->kind == EXPR_LOGICAL_AND || e->kind == EXPR_LOGICAL_OR;
-    return e->type->kind == TYPE_INT && type_is_scalar(e->a->type) && type_is_scalar(e->b->type) &&
-           (logical ||
-            (type_same(e->a->type, e->b->type) && (is_pointer(e->a) || is_promoted(e->a->type))));
+    bool orders = e->kind >= EXPR_LESS && e->kind <= EXPR_GREATER_EQUAL;
+    if (e->type->kind != TYPE_INT || (orders && e->a->type->kind == TYPE_COMPLEX))
+        return false;
+    if (logical)
+        return is_condition(e->a) && is_condition(e->b);
+    return type_is_scalar(e->a->type) && type_same(e->a->type, e->b->type) &&
+           (is_pointer(e->a) || is_promoted(e->a->type));
 }
 
 static bool is_one_of(const struct expr *e, const struct type *t)
@@ -120,16 +142,21 @@ static bool is_list(const struct expr *e)
 static bool is_member(const struct expr *e)
 {
     const struct type *record = type_plain(e->a->type);
-    return record->kind == TYPE_RECORD && e->field >= record->fields &&
-           e->field < record->fields + record->n && type_same(e->type, e->field->type);
+    bool has_fields = record->kind == TYPE_RECORD || record->kind == TYPE_COMPLEX;
+    return has_fields && e->field >= record->fields && e->field < record->fields + record->n &&
+           type_same(e->type, e->field->type);
 }
 
 /* What a node of this kind must be, given that its operands are there. */
 static bool holds(const struct expr *e)
 {
     switch (e->kind) {
-    case EXPR_INT: return type_is_integer(e->type) && type_wrap(e->type, e->integer) == e->integer;
+    case EXPR_INT: return type_is_integer(e->type) && !type_is_pair(e->type) &&
+                          type_wrap(e->type, e->integer) == e->integer;
     case EXPR_FLOAT: return type_is_float(e->type);
+    case EXPR_COMPLEX:
+        return e->type->kind == TYPE_COMPLEX && type_same(e->a->type, e->type->base) &&
+               type_same(e->b->type, e->type->base);
     case EXPR_STRING: return e->type->kind == TYPE_ARRAY && e->bytes && e->n_bytes > 0;
     case EXPR_NAME: return e->decl != NULL;
     case EXPR_COMPOUND: return e->decl && e->decl->init;
@@ -138,11 +165,11 @@ static bool holds(const struct expr *e)
     case EXPR_ADDRESS: return is_pointer(e) && type_same(e->type->base, e->a->type);
     case EXPR_CAST: return casts(e);
     case EXPR_NEGATE: return is_promoted(e->type) && type_same(e->type, e->a->type);
-    case EXPR_COMPLEMENT: return type_is_integer(e->type) && is_promoted(e->type) &&
+    case EXPR_COMPLEMENT: return !type_is_float(e->type) && is_promoted(e->type) &&
                                  type_same(e->type, e->a->type);
-    case EXPR_NOT: return e->type->kind == TYPE_INT && type_is_scalar(e->a->type);
+    case EXPR_NOT: return e->type->kind == TYPE_INT && is_condition(e->a);
     case EXPR_CONDITIONAL:
-        return type_is_scalar(e->a->type) && is_one_of(e->c, e->type) &&
+        return is_condition(e->a) && is_one_of(e->c, e->type) &&
                (!e->b || is_one_of(e->b, e->type));
     case EXPR_ASSIGN:
     case EXPR_ASSIGN_OP: return assigns(e);
@@ -220,7 +247,7 @@ static void check_initializer(struct check *c, const struct initializer *init)
 static void check_condition(struct check *c, const struct stmt *s)
 {
     bool optional = s->kind == STMT_FOR;
-    require(c, s->at, s->expr ? type_is_scalar(s->expr->type) : optional,
+    require(c, s->at, s->expr ? is_condition(s->expr) : optional,
             "a condition is no scalar");
 }
 

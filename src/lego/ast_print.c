@@ -10,7 +10,8 @@ struct printer {
 };
 
 static const char *const expr_names[] = {
-    [EXPR_INT] = "int", [EXPR_FLOAT] = "float", [EXPR_STRING] = "string", [EXPR_NAME] = "name",
+    [EXPR_INT] = "int", [EXPR_FLOAT] = "float", [EXPR_COMPLEX] = "complex",
+    [EXPR_STRING] = "string", [EXPR_NAME] = "name",
     [EXPR_MEMBER] = "member", [EXPR_DEREF] = "deref", [EXPR_ADDRESS] = "address",
     [EXPR_CAST] = "cast", [EXPR_NEGATE] = "negate", [EXPR_COMPLEMENT] = "complement",
     [EXPR_NOT] = "not", [EXPR_ADD] = "+", [EXPR_SUBTRACT] = "-", [EXPR_MULTIPLY] = "*",

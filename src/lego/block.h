@@ -1,6 +1,7 @@
 /*
- * block.h: the unit of translation: a run of IR without calls, in at the top, out at the end or by its exits;
- * and its normalised text, the contract between compiler and translators (docs/blocks.md).
+ * block.h: the unit of translation: a run of IR without calls, in at the top, out at the end or by
+ * its exits; and its normalised text, the contract between compiler and translators
+ * (docs/blocks.md).
  *
  * Text: header lines, one per operand in order of first use, then the body as C statements:
  *
@@ -11,15 +12,16 @@
  *     const double k1           a constant in read-only data: k1(%rip)
  *     function f1               code by symbol: its address only
  *     literal int c1            an integer constant: $c1
- *     exit x1                   a label that the block may jump to; falling off its end is the other exit
+ *     exit x1                   a label that the block may jump to; the other exit is its end
  *     begin
  *     v1 = v1 + c1;
  *     if (v1 < c2) goto x1;
  *     end
  *
- * An object whose address the block takes (&v1) is declared as the others are. Integer constants of 8, 16
- * and 32-bit types, and of 64-bit types when they fit a sign-extended 32-bit immediate, are literals; others
- * stand as digits. The same block in two programs has the same text, whatever its names, places and literals.
+ * An object whose address the block takes (&v1) is declared as the others are. Integer constants of
+ * 8, 16 and 32-bit types, and of 64-bit types when they fit a sign-extended 32-bit immediate, are
+ * literals; others stand as digits. The same block in two programs has the same text, whatever its
+ * names, places and literals.
  */
 #ifndef LEGO_BLOCK_H
 #define LEGO_BLOCK_H
@@ -59,15 +61,15 @@ struct block {
 };
 
 /**
- * A function cut into pieces in order: blocks and what the composer emits itself (calls, returns, switches,
- * labels and jumps between blocks). A piece's block can be replaced by finer pieces.
+ * A function cut into pieces in order: blocks and what the composer emits itself (calls, returns,
+ * switches, labels and jumps between blocks). A piece's block can be replaced by finer pieces.
  */
 enum piece_kind { PIECE_BLOCK, PIECE_SKELETON };
 
 struct piece {
     enum piece_kind kind;
     struct block *block;            /* BLOCK */
-    const struct ir_instr *skeleton; /* SKELETON: CALL RETURN SWITCH VA_START LABEL JUMP BRANCH (on a READ) */
+    const struct ir_instr *skeleton; /* SKELETON: not ASSIGN or STORE; BRANCH on a READ */
     struct piece *finer;            /* (n_finer) NULL: not split */
     int n_finer;
     const char *fragment;           /* BLOCK: the accepted one, NULL so far */
@@ -79,8 +81,8 @@ struct cut {
 };
 
 /**
- * Cuts f at a granularity: the largest runs that are no coarser than it, hold no call, return, switch or
- * va_start and are entered only at the top. From the heap.
+ * Cuts f at a granularity: the largest runs that are no coarser than it, hold no call, return,
+ * switch or va_start and are entered only at the top. From the heap.
  */
 void block_cut(struct heap *h, struct ir_function *f, enum granularity granularity, struct cut *out);
 

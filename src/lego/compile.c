@@ -203,6 +203,11 @@ struct report *compile_report(struct compilation *c)
     return &c->report;
 }
 
+const struct ir_unit *compile_ir(const struct compilation *c)
+{
+    return c->ir;
+}
+
 ashlar_status compile_compose(struct compilation *c, struct buf *out, ashlar_error *err)
 {
     ashlar_status status = compose_unit(&target_x86_64, c->ir, c->cuts, c->options.debug, out, err);

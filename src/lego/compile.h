@@ -63,6 +63,9 @@ struct report *compile_report(struct compilation *c);
 /** Joins the accepted functions (the others are left out) and all data into an assembler file. */
 ashlar_status compile_compose(struct compilation *c, struct buf *out, ashlar_error *err);
 
+/** The lowered file, with its tree; valid until compile_free. */
+const struct ir_unit *compile_ir(const struct compilation *c);
+
 /** Is a function's definition needed: not an unused one of internal linkage? Those are left out. */
 struct ir_function;
 bool compile_is_needed(const struct ir_function *f);

@@ -301,7 +301,8 @@ static ashlar_status store_round(struct compilation *c, ashlar_error *err)
     }
     ashlar_status committed = cache_commit(cache, status == ASHLAR_OK ? err : NULL);
     status = status == ASHLAR_OK ? committed : status;
-    return status == ASHLAR_FAILED ? do_without_cache(c, err) : status;
+    bool lost = status == ASHLAR_FAILED || status == ASHLAR_NO_RESOURCE; /* a disk that is full */
+    return lost ? do_without_cache(c, err) : status;
 }
 
 /* ---- translators ---- */

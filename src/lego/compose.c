@@ -308,6 +308,7 @@ static void emit_function(struct session *s, const struct ir_function *f, const 
     const char *symbol = compose_symbol(s->heap, f->decl->symbol, f->decl->at);
     struct compose c = {.function = f, .serial = serial, .out = s->out, .heap = s->heap,
                         .pic = s->unit->pic, .next_local = s->next_local};
+    c.frame.lives = frame_lives(s->heap, f, cut);
     s->target->layout(&c);
     const char *wrong = frame_check(s->heap, &c.frame);
     if (wrong)

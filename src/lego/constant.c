@@ -6,6 +6,7 @@
 
 #include "lego/type.h"
 
+/* What traps at run time is no constant. */
 static bool divide(const struct expr *e, bool is_signed, uint64_t a, uint64_t b, uint64_t *out)
 {
     bool remainder = e->kind == EXPR_REMAINDER;
@@ -73,6 +74,7 @@ static bool cast(const struct expr *e, uint64_t *out)
     return true;
 }
 
+/* The side that is not evaluated need not be constant (C11 6.6p3). */
 static bool logical(const struct expr *e, uint64_t *out)
 {
     int64_t a, b;
@@ -125,10 +127,11 @@ static bool evaluate(const struct expr *e, uint64_t *out)
            binary(e, (uint64_t)a, (uint64_t)b, out);
 }
 
+/* Numbers of 128 bits do not fit what constants are kept in: they are computed by lowering. */
 bool constant_integer(const struct expr *e, int64_t *value)
 {
     uint64_t result = 0;
-    if (!type_is_integer(e->type) || !evaluate(e, &result))
+    if (!type_is_integer(e->type) || type_is_pair(e->type) || !evaluate(e, &result))
         return false;
     *value = (int64_t)type_wrap(e->type, result);
     return true;

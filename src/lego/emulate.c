@@ -3,9 +3,9 @@
  * over our own memory, so that setting a state up is a copy. A run starts at the code's first byte
  * and ends at the hlt behind an exit's label; whatever else happens is a fault.
  *
- * There are two engines over the same memory, one that always counts instructions and one that
- * never does: counting costs half the speed, and Unicorn 2.0.1 clears a gigabyte of translated code
- * when an engine changes from one to the other.
+ * There are two engines over the same memory, one that always counts the basic blocks it runs and
+ * one that never does: counting takes time, and translated code has it or has it not. (Unicorn's
+ * own limit counts instructions.)
  */
 #include "lego/emulate.h"
 
@@ -38,6 +38,7 @@ struct emulator {
     unsigned char *code, *exit_byte, *image;
     size_t image_bytes;
     int loads;
+    size_t left; /* of the counting engine's run: basic blocks that it may still enter */
 };
 
 static const int register_ids[] = {
@@ -77,11 +78,28 @@ static void close_engines(struct emulator *e)
     memset(e->engines, 0, sizeof e->engines);
 }
 
+static void count_block(uc_engine *engine, uint64_t address, uint32_t size, void *user)
+{
+    struct emulator *e = user;
+    (void)address;
+    (void)size;
+    if (e->left == 0)
+        uc_emu_stop(engine);
+    else
+        e->left--;
+}
+
 static uc_err open_engines(struct emulator *e)
 {
     uc_err uc = UC_ERR_OK;
+    uc_hook hook;
     for (int i = 0; i < N_ENGINES && uc == UC_ERR_OK; i++)
         uc = open_engine(e, &e->engines[i]);
+    void *callback;
+    void (*counter)(uc_engine *, uint64_t, uint32_t, void *) = count_block;
+    memcpy(&callback, &counter, sizeof callback); /* ISO C has no such conversion */
+    if (uc == UC_ERR_OK) /* begin > end: everywhere */
+        uc = uc_hook_add(e->engines[COUNTING], &hook, UC_HOOK_BLOCK, callback, e, 1, 0);
     return uc;
 }
 
@@ -201,6 +219,8 @@ static uc_err set_registers(uc_engine *engine, const struct emulate_registers *e
     for (int i = 0; i < N_REGISTERS; i++)
         pointers[i] = &values[i];
     uc_err uc = uc_reg_write_batch(engine, ids, pointers, N_REGISTERS);
+    if (!entry->floats)
+        return uc;
     for (int i = 0; i < 16 && uc == UC_ERR_OK; i++)
         uc = uc_reg_write(engine, UC_X86_REG_XMM0 + i, entry->xmm[i]);
     uint16_t control = X87_CONTROL, tags = X87_EMPTY, status = 0;
@@ -246,7 +266,8 @@ ashlar_status emulator_run(struct emulator *e, const struct emulate_registers *e
         return unicorn_error(err, "cannot set registers", uc);
     int32_t exit = -1;
     memcpy(e->exit_byte, &exit, sizeof exit);
-    uc = uc_emu_start(engine, STATE_CODE_AT, NOWHERE, 0, limit);
+    e->left = limit;
+    uc = uc_emu_start(engine, STATE_CODE_AT, NOWHERE, 0, 0);
     if (uc != UC_ERR_OK) {
         result->outcome = EMULATE_FAULT;
         snprintf(result->fault, sizeof result->fault, "%s", uc_strerror(uc));

@@ -5,6 +5,7 @@
 #ifndef LEGO_EMULATE_H
 #define LEGO_EMULATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ struct emulate_registers {
     uint64_t gpr[16];
     uint64_t xmm[16][2];
     uint64_t flags;
+    bool floats; /* at entry: set xmm and x87 too; false: no instruction of the code names them, so
+                    that they are as the last run that set them left them */
 };
 
 enum emulate_outcome { EMULATE_LEFT, EMULATE_FAULT, EMULATE_ENDLESS };
@@ -49,7 +52,7 @@ ashlar_status emulator_load(struct emulator *e, const void *code, size_t code_by
 unsigned char *emulator_image(struct emulator *e);
 
 /**
- * Runs the code from its start. limit: most instructions, 0: none (code without loops). A failure
+ * Runs the code from its start. limit: most basic blocks, 0: none (code without loops). A failure
  * of the fragment is an outcome, not an error. Errors: FAILED: registers cannot be set.
  */
 ashlar_status emulator_run(struct emulator *e, const struct emulate_registers *entry, size_t limit,

@@ -1,5 +1,6 @@
 /*
- * heap.c: chunks in a list, newest first; a piece that does not fit opens a chunk at least its size.
+ * heap.c: chunks in a list, newest first; a piece that does not fit opens a chunk at least its
+ * size.
  */
 #include "lego/heap.h"
 

@@ -1,6 +1,6 @@
 /*
- * heap.h: memory of one compilation, taken piece by piece and freed as a whole; and the way out of a
- * deep recursion when a pass meets what it cannot do.
+ * heap.h: memory of one compilation, taken piece by piece and freed as a whole; and the way out of
+ * a deep recursion when a pass meets what it cannot do.
  */
 #ifndef LEGO_HEAP_H
 #define LEGO_HEAP_H
@@ -19,8 +19,8 @@ struct location {
 struct heap_chunk;
 
 /**
- * Grows by chunks. Not for threads. `bail` is set (setjmp) by the entry of the pass that runs; heap_fail()
- * and exhausted memory return there with `error` filled.
+ * Grows by chunks. Not for threads. `bail` is set (setjmp) by the entry of the pass that runs;
+ * heap_fail() and exhausted memory return there with `error` filled.
  */
 struct heap {
     struct heap_chunk *chunks;
@@ -38,8 +38,8 @@ char *heap_copy(struct heap *h, const char *text, size_t length); /* NUL-termina
 char *heap_printf(struct heap *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /**
- * Makes *items (n of them, item_bytes each) able to hold one more, moving them when needed: capacities
- * are powers of two from 8 on, so that n alone tells whether there is room.
+ * Makes *items (n of them, item_bytes each) able to hold one more, moving them when needed:
+ * capacities are powers of two from 8 on, so that n alone tells whether there is room.
  */
 void heap_grow(struct heap *h, void *items, int n, size_t item_bytes);
 

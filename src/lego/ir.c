@@ -3,6 +3,8 @@
  */
 #include "lego/ir.h"
 
+#include <string.h>
+
 int64_t ir_type_size(enum ir_type t)
 {
     switch (t) {
@@ -62,10 +64,21 @@ enum ir_type ir_type_of(const struct type *t)
     case TYPE_DOUBLE: return IR_F64;
     case TYPE_LDOUBLE: return IR_F80;
     case TYPE_POINTER: return IR_PTR;
-    case TYPE_ARRAY: case TYPE_RECORD: case TYPE_VA_LIST_TAG: return IR_BYTES;
+    case TYPE_ARRAY: case TYPE_RECORD: case TYPE_VA_LIST_TAG:
+    case TYPE_COMPLEX: case TYPE_INT128: case TYPE_UINT128: /* two words */
+        return IR_BYTES;
     case TYPE_VOID: case TYPE_FUNCTION: break;
     }
     return IR_VOID;
+}
+
+bool ir_is_thread_address(const struct ir_instr *i)
+{
+    if (i->code != IR_CALL || i->n_args != 1 || i->args[0].value->op != IR_ADDRESS || !i->object)
+        return false;
+    const struct decl *d = i->args[0].value->object->decl;
+    return d && d->is_thread_local && i->callee->op == IR_ADDRESS &&
+           strcmp(i->callee->object->name, "__tls_get_addr") == 0;
 }
 
 struct ir_object *ir_new_object(struct heap *h, struct ir_function *f, enum ir_place place)

@@ -83,7 +83,7 @@ enum ir_code {
     IR_JUMP,    /* to label */
     IR_BRANCH,  /* to label when value (an int) is not zero */
     IR_SWITCH,  /* on value (I32, U32, I64 or U64, a READ): the case that holds it, else label */
-    IR_CALL,    /* callee(args), result to object when it is not NULL */
+    IR_CALL,    /* callee(args), result to object when it is not NULL; see ir_is_thread_address() */
     IR_RETURN,  /* value (READ, INT or ADDRESS; aggregates: ADDRESS with aggregate set), or NULL */
     IR_VA_START /* fills the tag at address (READ or ADDRESS) from the frame */
 };
@@ -132,7 +132,7 @@ struct ir_function {
     int n_labels; /* labels are 0 .. n_labels - 1 */
     struct ir_region *regions;
     int n_regions;
-    const char *refused; /* not NULL: not lowered; why, with its place */
+    const char *refused; /* not NULL: why it is not lowered, and where; decl may be an object */
 };
 
 /** An initialised or zero object of static storage, ready to be written out. */
@@ -162,8 +162,14 @@ struct ir_unit {
     bool pic; /* for a shared object: external symbols may be replaced at run time; the driver's */
 };
 
-/** Lowers every function and datum. A function that holds something unsupported gets `refused`. */
+/**
+ * Lowers every function and datum. A function that holds something unsupported gets `refused`; such
+ * a datum is left out and listed among the functions, with `refused`.
+ */
 ashlar_status lower_unit(struct unit *unit, struct ir_unit **out, ashlar_error *err);
+
+/** Whether a CALL only finds where the running thread has its first argument's object. */
+bool ir_is_thread_address(const struct ir_instr *i);
 
 enum ir_type ir_type_of(const struct type *t); /* of a value or object; arrays and records: BYTES */
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lego/ir_print_unit.h"
+#include "lego/type.h"
 
 /* ---- records ---- */
 
@@ -17,7 +18,7 @@ struct declarator {
 
 static struct declarator field_text(struct unit_printer *p, const struct type *t)
 {
-    if (t->kind == TYPE_RECORD)
+    if (t->kind == TYPE_RECORD || type_is_pair(t))
         return (struct declarator){print_record(p, t), ""};
     if (t->kind == TYPE_VA_LIST_TAG)
         return (struct declarator){"__typeof__(*(__builtin_va_list){0})", ""};
@@ -75,6 +76,8 @@ static int64_t print_field(struct unit_printer *p, struct buf *out, const struct
 const char *print_record(struct unit_printer *p, const struct type *t)
 {
     t = t->plain ? t->plain : t;
+    if (t->kind != TYPE_RECORD)
+        return type_text(p->heap, t);
     for (int i = 0; i < p->n_records; i++)
         if (p->records[i] == t)
             return heap_printf(p->heap, "%s r%d", t->is_union ? "union" : "struct", i);
@@ -140,7 +143,8 @@ static void print_span(struct buf *out, const struct ir_data *d, int64_t from, i
 static void print_datum(struct buf *out, const struct ir_data *d)
 {
     const struct ir_object *o = d->object;
-    const char *section = d->decl && d->decl->section ? d->decl->section
+    const char *section = d->decl && d->decl->is_thread_local ? ".tdata,\\\"awT\\\",@progbits"
+                          : d->decl && d->decl->section ? d->decl->section
                           : d->read_only && !d->n_relocations ? ".rodata" : ".data";
     buf_printf(out, "__asm__(\".section %s\\n.balign %" PRId64 "\\n\"\n", section, o->align);
     if (d->decl && !d->decl->is_internal && !d->decl->is_local)

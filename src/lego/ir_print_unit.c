@@ -39,8 +39,7 @@ static const char *scalar_text(enum ir_type t)
 /* A type as it is passed or returned. */
 static const char *passed_text(struct unit_printer *p, const struct type *t)
 {
-    return ir_type_of(t) == IR_BYTES && t->kind == TYPE_RECORD ? print_record(p, t)
-                                                               : scalar_text(ir_type_of(t));
+    return ir_type_of(t) == IR_BYTES ? print_record(p, t) : scalar_text(ir_type_of(t));
 }
 
 /* ---- declarations ---- */
@@ -93,7 +92,9 @@ static void declare_function(struct unit_printer *p, const struct ir_object *o)
 static void declare_static(struct unit_printer *p, const struct ir_object *o)
 {
     bool weak = o->decl && o->decl->is_weak;
-    buf_printf(p->out, "extern %s%s%s %s%s __asm__(\"%s\")%s;\n", o->is_volatile ? "volatile " : "",
+    buf_printf(p->out, "extern %s%s%s%s %s%s __asm__(\"%s\")%s;\n",
+               o->decl && o->decl->is_thread_local ? "_Thread_local " : "",
+               o->is_volatile ? "volatile " : "",
                o->place == IR_CONSTANT ? "const " : "",
                o->type == IR_BYTES ? "char" : scalar_text(o->type), print_name(p, o),
                o->type == IR_BYTES ? "[]" : "", o->name, weak ? " __attribute__((weak))" : "");
@@ -200,6 +201,12 @@ static void print_call(const struct ir_printer *printer, const struct ir_instr *
         buf_puts(p->out, "__builtin_alloca(");
         ir_print_expr(printer, i->args[0].value);
         buf_puts(p->out, ");\n"); /* no function: memory of the caller's frame */
+        return;
+    }
+    if (ir_is_thread_address(i)) {
+        buf_printf(p->out, "%s = ", print_name(p, i->object));
+        ir_print_expr(printer, i->args[0].value);
+        buf_puts(p->out, ";\n");
         return;
     }
     const char *result = passed_text(p, i->callee_type->base);

@@ -84,12 +84,52 @@ static struct ir_object *local_object(struct lower *l, struct decl *d)
 
 struct ir_object *lower_object(struct lower *l, struct decl *d)
 {
-    if (d->is_thread_local)
-        lower_refuse(l, l->at, "use of a thread-local variable");
     if (d->lowered)
         return d->lowered;
     bool automatic = d->storage == STORAGE_AUTO || d->storage == STORAGE_PARAMETER;
     return automatic && d->type->kind != TYPE_FUNCTION ? local_object(l, d) : global_object(l, d);
+}
+
+struct ir_expr *lower_thread_address(struct lower *l, struct decl *d)
+{
+    if (!l->f)
+        lower_refuse(l, l->at, "initializer is not constant: it names a thread-local variable");
+    for (int i = 0; i < l->n_threads; i++)
+        if (l->threads[i].decl == d)
+            return ir_read(&l->build, l->threads[i].pointer);
+    lower_object(l, d);
+    heap_grow(l->heap, &l->threads, l->n_threads, sizeof *l->threads);
+    struct lower_thread *t = &l->threads[l->n_threads++];
+    *t = (struct lower_thread){d, ir_temporary(l->heap, l->f, IR_PTR)};
+    return ir_read(&l->build, t->pointer);
+}
+
+/*
+ *     t7 = __tls_get_addr(&x);
+ *
+ * before everything else, for each thread-local x: a thread's x does not move while it runs. What
+ * the call really is, the target decides.
+ */
+static void insert_thread_addresses(struct lower *l)
+{
+    struct ir_function *f = l->f;
+    int n = f->n_code, added;
+    l->unreachable = false;
+    l->at = f->decl->at;
+    l->statement = 0;
+    for (int i = 0; i < l->n_threads; i++) {
+        struct ir_expr *x = ir_address(&l->build, l->threads[i].decl->lowered, 0);
+        lower_library(l, "__tls_get_addr", &x, 1, l->threads[i].pointer);
+    }
+    added = f->n_code - n;
+    struct ir_instr *moved = heap_take(l->heap, (size_t)added * sizeof *moved);
+    memcpy(moved, f->code + n, (size_t)added * sizeof *moved);
+    memmove(f->code + added, f->code, (size_t)n * sizeof *moved);
+    memcpy(f->code, moved, (size_t)added * sizeof *moved);
+    for (int i = 0; i < f->n_regions; i++) {
+        f->regions[i].first += i ? added : 0; /* the body's own begins with them */
+        f->regions[i].last += added;
+    }
 }
 
 struct ir_object *lower_bytes(struct lower *l, const char *name, int64_t size, int64_t align)
@@ -198,6 +238,8 @@ static void start_function(struct lower *l, struct ir_function *f)
     l->in_switch = NULL;
     l->labels = NULL;
     l->n_labels = 0;
+    l->threads = NULL;
+    l->n_threads = 0;
 }
 
 static void lower_definition(struct lower *l, struct ir_function *f)
@@ -210,37 +252,102 @@ static void lower_definition(struct lower *l, struct ir_function *f)
     }
     lower_parameters(l, d);
     lower_body(l, d->body);
+    if (l->n_threads)
+        insert_thread_addresses(l);
     ir_tidy(&l->build, f);
     const char *wrong = ir_check(l->heap, f);
     if (wrong)
         heap_fail(l->heap, d->at, "internal error: %s: %s", d->name, wrong);
 }
 
-/* Lowers a function; what it holds that is not supported ends the function only. */
-static void try_function(struct lower *l, struct decl *d)
+static struct ir_function *add_function(struct lower *l, struct decl *d)
+{
+    heap_grow(l->heap, &l->out->functions, l->out->n_functions, sizeof *l->out->functions);
+    struct ir_function *f = &l->out->functions[l->out->n_functions++];
+    *f = (struct ir_function){.decl = d};
+    return f;
+}
+
+/* What a definition holds that is not supported ends that definition only. NULL, or the message. */
+static const char *try(struct lower *l, struct decl *d, struct ir_function *f)
 {
     struct heap *h = l->heap;
     jmp_buf here, *outer = h->bail;
     ashlar_error error = {0}, *outer_error = h->error;
-    struct ir_function *f = heap_take(h, sizeof *f);
-    f->decl = d;
     h->error = &error;
     h->bail = &here;
-    if (setjmp(here) == 0)
-        lower_definition(l, f);
+    if (setjmp(here) == 0) {
+        if (f)
+            lower_definition(l, f);
+        else
+            lower_datum(l, d);
+    }
     h->bail = outer;
     h->error = outer_error;
-    if (error.status == ASHLAR_BAD_INPUT) {
-        f->refused = heap_copy(h, error.message, strlen(error.message));
-        f->code = NULL;
-        f->n_code = f->n_regions = 0;
-    } else if (error.status != ASHLAR_OK) {
+    if (error.status == ASHLAR_BAD_INPUT)
+        return heap_copy(h, error.message, strlen(error.message));
+    if (error.status != ASHLAR_OK) {
         if (outer_error)
             *outer_error = error;
         longjmp(*outer, 1);
     }
-    heap_grow(h, &l->out->functions, l->out->n_functions, sizeof *l->out->functions);
-    l->out->functions[l->out->n_functions++] = *f;
+    return NULL;
+}
+
+static void refuse_function(struct ir_function *f, const char *why)
+{
+    f->refused = why;
+    f->code = NULL;
+    f->n_code = f->n_regions = 0;
+}
+
+static void try_function(struct lower *l, struct decl *d)
+{
+    struct ir_function *f = heap_take(l->heap, sizeof *f);
+    f->decl = d;
+    const char *why = try(l, d, f);
+    if (why)
+        refuse_function(f, why);
+    *add_function(l, d) = *f;
+}
+
+static bool names(const struct ir_expr *e, const struct ir_object *o)
+{
+    return e && (e->object == o || names(e->a, o) || names(e->b, o) || names(e->c, o));
+}
+
+static bool uses(const struct ir_function *f, const struct ir_object *o)
+{
+    for (int i = 0; i < f->n_code; i++) {
+        const struct ir_instr *n = &f->code[i];
+        if (n->object == o || names(n->address, o) || names(n->value, o))
+            return true;
+        for (int k = 0; k < n->n_args; k++)
+            if (names(n->args[k].value, o))
+                return true;
+    }
+    return false;
+}
+
+/*
+ * A datum that is refused stands among the functions that are: the host compiler may define it. One
+ * that is local to a function goes with the function, as each compiler names those in its own way.
+ */
+static void try_datum(struct lower *l, struct decl *d)
+{
+    const char *why = try(l, d, NULL);
+    bool used = false;
+    if (!why)
+        return;
+    for (int i = 0; d->is_local && i < l->out->n_functions; i++)
+        if (uses(&l->out->functions[i], d->lowered)) {
+            refuse_function(&l->out->functions[i], why);
+            used = true;
+        }
+    if (d->is_local && !used) /* an address in other data */
+        heap_fail(l->heap, (struct location){0}, "%s", why);
+    if (!d->is_local)
+        refuse_function(add_function(l, d), why);
 }
 
 /* What others may use, or the reader knows to be used, is lowered in any case. */
@@ -263,7 +370,7 @@ static void lower_all(struct lower *l)
         if (d->type->kind == TYPE_FUNCTION)
             try_function(l, d);
         else
-            lower_datum(l, d);
+            try_datum(l, d);
     }
     l->out->constants = l->build.constants;
     l->out->n_constants = l->build.n_constants;

@@ -42,6 +42,11 @@ struct lower {
         int label;
     } *labels;                /* of goto (n_labels) */
     int n_labels;
+    struct lower_thread {
+        const struct decl *decl;
+        struct ir_object *pointer; /* where the running thread has it */
+    } *threads;                /* thread-local objects that the function uses (n_threads) */
+    int n_threads;
 };
 
 /**
@@ -57,10 +62,21 @@ struct place {
     int64_t limit;
 };
 
+/**
+ * An arithmetic value: of a complex type its parts, of 128 bits its low and high word (U64), of
+ * other types part[0] alone (part[1] NULL).
+ */
+struct number {
+    const struct type *type;
+    struct ir_expr *part[2];
+};
+
 /* lower.c: the unit, its objects, instructions. */
 _Noreturn void lower_refuse(struct lower *l, struct location at, const char *what);
 struct ir_object *lower_object(struct lower *l,
                                struct decl *decl); /* its home; made on first use */
+/** The address of a thread-local object: a temporary that is set when the function begins. */
+struct ir_expr *lower_thread_address(struct lower *l, struct decl *decl);
 struct ir_object *lower_bytes(struct lower *l, const char *name, int64_t size, int64_t align);
 struct ir_object *lower_function(struct lower *l, const char *symbol); /* of the runtime library */
 struct ir_instr *lower_emit(struct lower *l, enum ir_code code); /* valid until the next one */
@@ -103,6 +119,38 @@ void memory_write(struct lower *l, struct place p, int64_t offset, enum ir_type 
 void memory_copy(struct lower *l, struct place to, struct place from, int64_t size);
 void memory_clear(struct lower *l, struct place to, int64_t size);
 
+/* lower_pair.c: numbers of two words; what they have in common. */
+struct number lower_number(struct lower *l, struct expr *e);
+struct place lower_pair_place(struct lower *l, struct expr *e); /* of a value of pair type */
+struct place lower_pair_assign(struct lower *l, struct expr *e);
+struct ir_expr *lower_pair_compare(struct lower *l, struct expr *e);
+/** a op= b of a scalar a and a pair b: the new value. */
+struct ir_expr *lower_pair_compound(struct lower *l, struct expr *e);
+struct number number_convert(struct lower *l, struct number v, const struct type *to);
+struct number number_stable(struct lower *l, struct number v);
+struct number number_simple(struct lower *l, struct number v); /* may be used more than once */
+void number_write(struct lower *l, struct place p, struct number v); /* of a pair */
+struct number number_call(struct lower *l, const char *symbol, const struct number *args, int n,
+                          const struct type *result);
+
+/* lower_complex.c: operands have a common type, but one of them may be real. */
+struct number complex_arithmetic(struct lower *l, enum expr_kind op, struct number x,
+                                 struct number y, const struct type *type, struct location at);
+struct number complex_unary(struct lower *l, enum expr_kind op, struct number x);
+struct ir_expr *complex_compare(struct lower *l, enum expr_kind op, struct number x,
+                                struct number y);
+
+/* lower_int128.c: operands have one type. */
+struct number int128_arithmetic(struct lower *l, enum expr_kind kind, struct number x,
+                                struct number y);
+struct number int128_unary(struct lower *l, enum expr_kind kind, struct number x);
+struct number int128_shift(struct lower *l, enum expr_kind kind, struct number x,
+                           struct ir_expr *count);
+struct ir_expr *int128_compare(struct lower *l, enum expr_kind kind, struct number x,
+                               struct number y);
+struct number int128_to_float(struct lower *l, struct number x, const struct type *to);
+struct number int128_of_float(struct lower *l, struct number x, const struct type *to);
+
 /* lower_bits.c: bit-fields. */
 struct ir_expr *bits_read(struct lower *l, struct place p, enum ir_type t);
 void bits_write(struct lower *l, struct place p, enum ir_type t, struct ir_expr *value);
@@ -129,6 +177,8 @@ void lower_library(struct lower *l, const char *symbol, struct ir_expr *const *a
 /* lower_builtin.c: true: the call is of a builtin and done here; value in *out (NULL: void). */
 bool lower_builtin(struct lower *l, struct expr *call, struct ir_expr **out);
 const char *builtin_library_name(const char *name); /* "__builtin_memcpy" -> "memcpy"; NULL: none */
+/** Refuses the call of a builtin that names no function of the library. */
+void builtin_must_be_known(struct lower *l, const struct expr *call);
 
 /* lower_varargs.c */
 struct ir_expr *lower_va_arg(struct lower *l, struct expr *e);
@@ -141,7 +191,7 @@ void lower_init(struct lower *l, struct ir_object *object, const struct initiali
 
 /* lower_static.c: data. */
 struct ir_object *lower_string(struct lower *l, const struct expr *e);
-void lower_datum(struct lower *l, struct decl *decl);
+void lower_datum(struct lower *l, struct decl *decl); /* what it holds may refuse it */
 /** The constant bytes of an initialiser as read-only data of the unit; NULL: it is not constant. */
 struct ir_object *lower_image(struct lower *l, const struct initializer *init, int64_t size,
                               int64_t align);

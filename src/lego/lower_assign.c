@@ -3,6 +3,7 @@
  * stored, as a value of the place's type (a bit-field's: cut to its width).
  */
 #include "lego/lower.h"
+#include "lego/type.h"
 
 /* A place that may be used for a read and a write of one instruction. */
 static struct place place_twice(struct lower *l, struct place p)
@@ -47,6 +48,8 @@ static struct ir_expr *read_promoted(struct lower *l, struct place p, const stru
 struct ir_expr *lower_compound(struct lower *l, struct expr *e, bool wanted)
 {
     const struct type *t = e->a->type;
+    if (type_is_pair(e->b->type))
+        return lower_pair_compound(l, e);
     struct place to = lower_place(l, e->a);
     if (has_effects(e->b))
         to = place_stable(l, to);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lego/lower.h"
+#include "lego/type.h"
 
 /* Functions of the C library that "__builtin_" may stand before. */
 static const char *const library[] = {
@@ -36,6 +37,8 @@ static const char *const library[] = {
 /* Of the mathematical library; with f and l behind them too. */
 static const char *const mathematics[] = {
     "acos",      "acosh",     "asin",  "asinh",     "atan",   "atan2",  "atanh",   "cbrt",
+    "cabs",      "carg",      "ccos",  "cexp",      "clog",   "cpow",   "cproj",   "csin",
+    "csqrt",     "ctan",
     "ceil",      "copysign",  "cos",   "cosh",      "erf",    "erfc",   "exp",     "exp2",
     "expm1",     "fabs",      "fdim",  "floor",     "fma",    "fmax",   "fmin",    "fmod",
     "frexp",     "hypot",     "ilogb", "ldexp",     "lgamma", "llrint", "llround", "log",
@@ -89,6 +92,7 @@ static struct ir_expr *real(struct builtin *b, enum ir_type t, long double value
     return ir_float(&b->l->build, t, value);
 }
 
+/* Arguments are used more than once in what replaces the call, but evaluated once. */
 static struct ir_expr *value_of(struct builtin *b, int i)
 {
     if (i >= b->call->n_args)
@@ -106,6 +110,7 @@ static struct ir_expr *is_infinite(struct builtin *b, long double sign)
     return op(b, IR_EQUAL, b->x, real(b, b->x->type, sign * INFINITY));
 }
 
+/* By comparisons, which are false for NaN. Operands are finite above the least normal number. */
 static struct ir_expr *is_normal(struct builtin *b)
 {
     enum ir_type t = b->x->type;
@@ -118,6 +123,7 @@ static struct ir_expr *is_normal(struct builtin *b)
               op(b, IR_LOGICAL_AND, below, minus_finite));
 }
 
+/* From memory, as no comparison tells -0.0 from 0.0, nor the sign of a NaN. */
 static struct ir_expr *sign_bit(struct builtin *b)
 {
     struct ir_object *t = ir_temporary(b->l->heap, b->l->f, b->x->type);
@@ -187,6 +193,7 @@ static bool compare(struct builtin *b, struct ir_expr **out)
     return false;
 }
 
+/* They stand in static initialisers, where nothing can be called. */
 static bool float_constant(struct builtin *b, struct ir_expr **out)
 {
     static const char *const infinite[] = {"huge_val", "huge_valf", "huge_vall",
@@ -333,6 +340,9 @@ static bool overflow_arithmetic(struct builtin *b, struct ir_expr **out)
         return false;
     const struct type *to = b->call->args[2]->type->base;
     enum ir_type t = ir_type_of(to);
+    if (type_is_pair(to) || type_is_pair(b->call->args[0]->type) ||
+        type_is_pair(b->call->args[1]->type))
+        lower_refuse(b->l, b->call->at, "overflow builtin on __int128");
     b->x = value_of(b, 0);
     b->y = value_of(b, 1);
     struct ir_expr *at = value_of(b, 2), *overflow, *r;
@@ -359,6 +369,7 @@ static void rest_for_effects(struct builtin *b, int from)
         lower_effects(b->l, b->call->args[i]);
 }
 
+/* What tells an optimiser something; here its value is what counts, and its operands' effects. */
 static bool hints(struct builtin *b, struct ir_expr **out)
 {
     const char *n = b->name;
@@ -413,6 +424,14 @@ static bool absolute(struct lower *l, const struct decl *d, struct expr *call, s
     return false;
 }
 
+void builtin_must_be_known(struct lower *l, const struct expr *call)
+{
+    const struct decl *d = called(call->a);
+    if (d && d->name && !d->body && strncmp(d->name, "__builtin_", 10) == 0 &&
+        !builtin_library_name(d->name))
+        heap_fail(l->heap, call->at, "builtin %s", d->name);
+}
+
 bool lower_builtin(struct lower *l, struct expr *call, struct ir_expr **out)
 {
     const struct decl *d = called(call->a);
@@ -422,8 +441,6 @@ bool lower_builtin(struct lower *l, struct expr *call, struct ir_expr **out)
         return true;
     if (d->body)
         return false;
-    if (strncmp(d->name, "__sync_", 7) == 0 || strncmp(d->name, "__atomic_", 9) == 0)
-        heap_fail(l->heap, call->at, "atomic builtin %s", d->name);
     if (strncmp(d->name, "__builtin_", 10) != 0)
         return false;
     struct builtin b = {.l = l, .call = call, .name = d->name + 10};

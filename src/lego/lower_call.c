@@ -60,6 +60,7 @@ static void call(struct lower *l, struct expr *e, struct ir_object *result, stru
     struct type *type = e->a->type->kind == TYPE_POINTER ? e->a->type->base : e->a->type;
     if (type->kind != TYPE_FUNCTION)
         lower_refuse(l, e->at, "call of something that is no function");
+    builtin_must_be_known(l, e);
     struct ir_expr *f = callee(l, e->a, any_effects(e->args, e->n_args));
     struct ir_argument *args = heap_take(l->heap, (size_t)e->n_args * sizeof *args);
     for (int i = 0; i < e->n_args; i++)

@@ -4,6 +4,7 @@
  * && || ?: stay trees while what they may skip has no effects; else they become branches around it.
  */
 #include "lego/lower.h"
+#include "lego/type.h"
 
 static struct ir_expr *truth_by_branches(struct lower *l, struct expr *e);
 
@@ -44,26 +45,28 @@ static struct ir_expr *promoted(struct lower *l, struct ir_expr *x)
 }
 
 /* Bytes from one element that a pointer points to to the next; of void and functions 1 (GNU). */
-static int64_t step_of(struct lower *l, const struct type *t, struct location at)
+static struct ir_expr *step_of(struct lower *l, const struct type *t, struct location at)
 {
     const struct type *base = t->base;
     if (base->kind == TYPE_VOID || base->kind == TYPE_FUNCTION)
-        return 1;
+        return ir_int(&l->build, IR_I64, 1);
+    if (base->bytes)
+        return ir_convert(&l->build, IR_I64, ir_read(&l->build, lower_object(l, base->bytes)));
     if (base->size < 0)
         lower_refuse(l, at, "arithmetic on a pointer to an incomplete type");
-    return base->size;
+    return ir_int(&l->build, IR_I64, base->size);
 }
 
 /* In bytes as long, divided by the element's size: exact, since both point into one array. */
 static struct ir_expr *pointer_difference(struct lower *l, struct ir_expr *x, struct ir_expr *y,
-                                          int64_t step, struct location at)
+                                          struct ir_expr *step, struct location at)
 {
-    if (step == 0)
+    if (ir_is_int(step, 0))
         lower_refuse(l, at, "difference of pointers to an empty type");
     x = ir_convert(&l->build, IR_I64, x);
     y = ir_convert(&l->build, IR_I64, y);
     return ir_binary(&l->build, IR_DIVIDE, ir_binary(&l->build, IR_SUBTRACT, x, y),
-                     ir_int(&l->build, IR_I64, step));
+                     step);
 }
 
 /* A constant count out of range, undefined in C, is cut as the machine cuts it: code that never
@@ -91,7 +94,7 @@ struct ir_expr *lower_arithmetic(struct lower *l, enum expr_kind op, struct ir_e
         return lower_arithmetic(l, op, y, b, x, a, at);
     if (additive && x->type == IR_PTR) {
         struct ir_expr *count = ir_convert(&l->build, IR_I64, y);
-        struct ir_expr *step = ir_int(&l->build, IR_I64, step_of(l, a, at));
+        struct ir_expr *step = step_of(l, a, at);
         return ir_binary(&l->build, code, x, ir_binary(&l->build, IR_MULTIPLY, count, step));
     }
     if (op == EXPR_SHIFT_LEFT || op == EXPR_SHIFT_RIGHT)
@@ -120,6 +123,8 @@ static struct ir_expr *binary(struct lower *l, struct expr *e)
 {
     if (bits_are_ambiguous(e))
         lower_refuse(l, e->at, "arithmetic on a bit-field wider than int");
+    if (type_is_pair(e->a->type))
+        return lower_pair_compare(l, e);
     struct ir_expr *x = lower_value(l, e->a);
     if (has_effects(e->b))
         x = lower_stable(l, x);
@@ -144,6 +149,8 @@ static struct ir_expr *cast(struct lower *l, struct expr *e)
         lower_effects(l, e->a);
         return NULL;
     }
+    if (type_is_pair(from) && !type_is_pair(e->type))
+        return number_convert(l, lower_number(l, e->a), e->type).part[0];
     if (from->kind == TYPE_RECORD || from->kind == TYPE_VA_LIST_TAG ||
         ir_type_of(e->type) == IR_BYTES || from->kind == TYPE_VOID)
         lower_refuse(l, e->at, "cast of or to a record");
@@ -383,9 +390,19 @@ void lower_effects(struct lower *l, struct expr *e)
             break;
         } /* fall through */
     case EXPR_COMPOUND: lower_place(l, e); break;
-    case EXPR_ASSIGN_OP: lower_compound(l, e, false); break;
+    case EXPR_ASSIGN_OP:
+        if (record)
+            lower_place(l, e);
+        else
+            lower_compound(l, e, false);
+        break;
     case EXPR_PRE_INCREMENT: case EXPR_PRE_DECREMENT:
-    case EXPR_POST_INCREMENT: case EXPR_POST_DECREMENT: lower_step(l, e, false); break;
+    case EXPR_POST_INCREMENT: case EXPR_POST_DECREMENT:
+        if (record)
+            lower_place(l, e);
+        else
+            lower_step(l, e, false);
+        break;
     case EXPR_CALL:
         if (record)
             lower_call_record(l, e, NULL);

@@ -4,6 +4,7 @@
  * read-only data.
  */
 #include "lego/lower.h"
+#include "lego/type.h"
 
 #include <string.h>
 
@@ -89,6 +90,8 @@ static void init_item(struct lower *l, struct ir_object *o, const struct init *i
     }
     if (item->value->kind == EXPR_STRING && item->type->kind == TYPE_ARRAY) {
         init_text(l, to, item->type, item->value, cleared);
+    } else if (type_is_pair(item->type) && item->value->kind != EXPR_CALL) {
+        number_write(l, to, lower_number(l, item->value));
     } else if (ir_type_of(item->type) == IR_BYTES) {
         init_record(l, to, item);
     } else {

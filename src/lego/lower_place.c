@@ -3,6 +3,7 @@
  * and clearing what is there. A place holds as long as a value does (lower.h).
  */
 #include "lego/lower.h"
+#include "lego/type.h"
 
 struct place place_of_object(struct ir_object *object)
 {
@@ -142,8 +143,9 @@ void memory_clear(struct lower *l, struct place to, int64_t size)
 
 static struct place named(struct lower *l, struct expr *e)
 {
-    struct ir_object *o = lower_object(l, e->decl);
-    struct place p = place_of_object(o);
+    struct place p = e->decl->is_thread_local
+                         ? place_at(l, lower_thread_address(l, e->decl))
+                         : place_of_object(lower_object(l, e->decl));
     p.is_volatile |= e->type->is_volatile;
     return p;
 }
@@ -216,16 +218,22 @@ struct place lower_place(struct lower *l, struct expr *e)
         p.is_volatile |= e->type->is_volatile;
         return p;
     }
-    case EXPR_CAST: return lower_place(l, e->a); /* a record to its own type */
+    case EXPR_CAST:
+        if (type_is_pair(e->type))
+            return lower_pair_place(l, e);
+        return lower_place(l, e->a); /* a record to its own type */
     case EXPR_CALL: return lower_call_record(l, e, NULL);
     case EXPR_VA_ARG: return lower_va_arg_record(l, e);
     case EXPR_CONDITIONAL: return conditional(l, e);
-    case EXPR_ASSIGN: return assigned_record(l, e);
+    case EXPR_ASSIGN:
+        return type_is_pair(e->type) ? lower_pair_assign(l, e) : assigned_record(l, e);
     case EXPR_STATEMENT: return statement_record(l, e);
     case EXPR_COMMA:
         lower_effects(l, e->a);
         return lower_place(l, e->b);
     default:
+        if (type_is_pair(e->type))
+            return lower_pair_place(l, e);
         lower_refuse(l, e->at, "expression that is no place of a record");
     }
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lego/lower.h"
+#include "lego/type.h"
 
 struct lower_string {
     struct lower_string *next;
@@ -21,6 +22,7 @@ static struct ir_data *new_data(struct lower *l)
     return d;
 }
 
+/* Symbols that begin with .L stay in the assembler: nobody else can mean them. */
 static struct ir_object *anonymous(struct lower *l, int64_t size, int64_t align)
 {
     struct ir_object *o = ir_new_object(l->heap, NULL, IR_STATIC);
@@ -133,6 +135,7 @@ static void put_address(struct image *m, int64_t offset, const struct ir_expr *a
         m->last_relocation = offset;
 }
 
+/* An address may be hidden under a cast to a 64-bit integer: relocations fill 8 bytes, no fewer. */
 static void put_scalar(struct image *m, const struct init *item, int64_t offset)
 {
     struct ir_expr *v = lower_value(m->l, item->value);
@@ -155,9 +158,26 @@ static void put_scalar(struct image *m, const struct init *item, int64_t offset)
         not_constant(m);
 }
 
+/* Both words of a complex number, or of one of 128 bits. */
+static void put_pair(struct image *m, const struct init *item, int64_t offset)
+{
+    struct number v = lower_number(m->l, item->value);
+    int64_t size = item->type->size / 2;
+    for (int i = 0; i < 2; i++) {
+        const struct ir_expr *word = v.part[i];
+        if (word->op == IR_INT)
+            put_int(m, offset + i * size, size, (uint64_t)word->value);
+        else if (word->op == IR_READ && word->object->place == IR_CONSTANT)
+            memcpy(room(m, offset + i * size, size), word->object->bytes, (size_t)size);
+        else
+            not_constant(m);
+    }
+}
+
 static void put_items(struct image *m, const struct initializer *init, int64_t base);
 
-/* A constant compound literal as the value of an item: its own items. */
+/* A constant compound literal as the value of an item: its own items. It has no object of its own
+   to be copied from, as data cannot be filled by a copy. */
 static const struct expr *literal_in(const struct expr *e)
 {
     while (e->kind == EXPR_CAST && e->a->type->kind != TYPE_ARRAY)
@@ -176,6 +196,8 @@ static void put_item(struct image *m, const struct init *item, int64_t base)
         unsigned char *at = room(m, offset, size);
         memset(at, 0, (size_t)size);
         memcpy(at, text->bytes, (size_t)used);
+    } else if (type_is_pair(item->type)) {
+        put_pair(m, item, offset);
     } else if (literal && ir_type_of(item->type) == IR_BYTES) {
         memset(room(m, offset, item->type->size), 0, (size_t)item->type->size);
         if (literal->decl->init)
@@ -216,8 +238,6 @@ void lower_datum(struct lower *l, struct decl *decl)
         o->size = decl->type->base->size; /* tentative and never completed: one element */
     else if (decl->type->size < 0)
         lower_refuse(l, decl->at, "object of incomplete type");
-    if (decl->is_thread_local)
-        lower_refuse(l, decl->at, "thread-local variable");
     if (decl->refused)
         heap_fail(l->heap, (struct location){0}, "%s", decl->refused); /* with its place */
     if (decl->init && decl->init->extent > o->size)

@@ -8,6 +8,7 @@
  *     16 char *reg_save_area
  */
 #include "lego/lower.h"
+#include "lego/type.h"
 
 enum {
     GP_OFFSET = 0,
@@ -47,6 +48,13 @@ static bool mark(const struct type *t, int64_t offset, bool general[2], bool use
             if (!mark(t->base, offset + i * t->base->size, general, used))
                 return false;
         return true;
+    }
+    if (t->kind == TYPE_COMPLEX)
+        return mark(t->base, offset, general, used) &&
+               mark(t->base, offset + t->base->size, general, used);
+    if (type_is_pair(t)) {
+        used[0] = used[1] = general[0] = general[1] = true;
+        return offset == 0;
     }
     if (t->kind == TYPE_LDOUBLE || t->kind == TYPE_VA_LIST_TAG || t->size < 1 || offset % t->size ||
         offset >= 16)

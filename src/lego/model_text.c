@@ -1,8 +1,9 @@
 /*
  * model_text.c: questions from IR, answers from and to AT&T text.
  *
- * Numbers that stand in the block (offsets, 64-bit constants) are its own numbers ~a, ~b, ... in order of
- * appearance, so that the model copies a word rather than digits. Other numbers of a fragment are spelled.
+ * Numbers that stand in the block (offsets, 64-bit constants) are its own numbers ~a, ~b, ... in
+ * order of appearance, so that the model copies a word rather than digits. Other numbers of a
+ * fragment are spelled.
  */
 #include "lego/model_text.h"
 

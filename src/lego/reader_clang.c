@@ -1,6 +1,6 @@
 /*
- * reader_clang.c: a translation unit through libclang 14: gives it the text, reports its errors,
- * and walks the declarations of file scope, each under a refusal point of its own.
+ * reader_clang.c: a translation unit through libclang 14: gives it the text and walks the
+ * declarations of file scope, each under a refusal point of its own.
  *
  * The text is parsed as preprocessed C (-x cpp-output) behind a prelude of one line that names
  * types which gcc's headers take for granted. Locations are those of the line markers.
@@ -63,51 +63,6 @@ void reader_leave(struct reader *r)
     r->depth--;
 }
 
-/* ---- libclang's own findings ---- */
-
-static bool is_error(CXDiagnostic d)
-{
-    return clang_getDiagnosticSeverity(d) >= CXDiagnostic_Error;
-}
-
-static void report_first(struct reader *r, CXDiagnostic d, int count)
-{
-    CXString file, message = clang_getDiagnosticSpelling(d);
-    unsigned line = 0, column = 0;
-    clang_getPresumedLocation(clang_getDiagnosticLocation(d), &file, &line, &column);
-    const char *name = clang_getCString(file), *text = clang_getCString(message);
-    bool placed = name && *name;
-    if (text && strcmp(text, "function definition is not allowed here") == 0)
-        text = "a nested function is not supported";
-    error_set(r->heap->error, ASHLAR_BAD_INPUT, "%s:%u:%u: %s", placed ? name : r->unit->source,
-              line, column, text ? text : "not C");
-    if (count > 1)
-        error_hint(r->heap->error, "%d errors in this file; the first is shown", count);
-    clang_disposeString(file);
-    clang_disposeString(message);
-}
-
-static bool has_errors(struct reader *r)
-{
-    unsigned n = clang_getNumDiagnostics(r->tu);
-    int count = 0;
-    for (unsigned i = 0; i < n; i++) {
-        CXDiagnostic d = clang_getDiagnostic(r->tu, i);
-        count += is_error(d);
-        clang_disposeDiagnostic(d);
-    }
-    for (unsigned i = 0; i < n && count > 0; i++) {
-        CXDiagnostic d = clang_getDiagnostic(r->tu, i);
-        bool first = is_error(d);
-        if (first)
-            report_first(r, d, count);
-        clang_disposeDiagnostic(d);
-        if (first)
-            break;
-    }
-    return count > 0;
-}
-
 /* ---- the walk ---- */
 
 /* Lists under each entity its declarations at file scope. */
@@ -132,13 +87,15 @@ static void group(struct reader *r, const struct children *all)
 
 static void walk(struct reader *r)
 {
-    struct children all = reader_children(r, clang_getTranslationUnitCursor(r->tu));
-    r->top_level = all;
+    struct children all = r->top_level;
     group(r, &all);
     for (volatile int i = 0; i < all.n; i++) {
         jmp_buf refusal;
         if (setjmp(refusal) == 0) {
+            const char *broken = reader_broken(r, i);
             r->refusal = &refusal;
+            if (broken)
+                reader_refuse_again(r, broken);
             reader_top_level(r, all.items[i]);
         } else {
             reader_refused_definition(r, all.items[i], r->refused);
@@ -202,12 +159,13 @@ static ashlar_status read_text(struct reader *r, CXIndex index, const char *cons
     if (code != CXError_Success)
         return error_set(err, ASHLAR_BAD_INPUT, "%s: libclang could not read it (code %d)",
                          r->unit->source, (int)code);
-    if (has_errors(r))
-        return ASHLAR_BAD_INPUT;
     jmp_buf bail;
     if (setjmp(bail) != 0)
         return err ? err->status : ASHLAR_BAD_INPUT;
     r->heap->bail = &bail;
+    r->top_level = reader_children(r, clang_getTranslationUnitCursor(r->tu));
+    if (reader_has_errors(r, &r->top_level))
+        return ASHLAR_BAD_INPUT;
     r->unit->source = heap_copy(r->heap, r->unit->source, strlen(r->unit->source));
     type_table_init(&r->types, r->heap);
     walk(r);

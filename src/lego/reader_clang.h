@@ -61,6 +61,12 @@ struct reference {
     struct decl *user, *used;
 };
 
+/** A function whose body holds what libclang takes for an error: its place in top_level. */
+struct broken {
+    int declaration;
+    const char *message;
+};
+
 struct reader {
     struct unit *unit;
     struct heap *heap; /* &unit->heap */
@@ -86,6 +92,8 @@ struct reader {
     int depth;           /* of recursion over the source */
     int serial;          /* of static locals and compound literals */
     const char *file;    /* name of the last location */
+    struct broken *broken; /* (n_broken) */
+    int n_broken;
     jmp_buf *refusal;    /* where reader_refuse() goes */
     const char *refused; /* its message */
 };
@@ -98,6 +106,11 @@ _Noreturn void reader_refuse_again(struct reader *r, const char *message);
 void reader_enter(struct reader *r,
                   CXCursor at); /* one level deeper; refuses when it is too deep */
 void reader_leave(struct reader *r);
+
+/* reader_clang_error.c */
+/** Whether libclang found errors that end the file: the first is set in the heap's error. */
+bool reader_has_errors(struct reader *r, const struct children *top);
+const char *reader_broken(const struct reader *r, int declaration); /* why; NULL: it is sound */
 
 /* reader_clang_cursor.c: cursors, text and tokens */
 struct children reader_children(struct reader *r, CXCursor c);    /* all */
@@ -144,6 +157,7 @@ struct expr *reader_int_node(struct reader *r, struct type *type, uint64_t value
 struct expr *reader_cast(struct reader *r, struct expr *e,
                          struct type *type);                   /* e itself when it has it */
 struct expr *reader_value(struct reader *r, struct expr *e);   /* arrays and functions decay */
+struct expr *reader_truth(struct reader *r, struct expr *e);   /* what a condition takes */
 struct expr *reader_promote(struct reader *r, struct expr *e); /* integer promotions */
 struct expr *reader_promote_argument(struct reader *r,
                                      struct expr *e); /* default argument promotions */
@@ -168,15 +182,24 @@ struct expr *reader_generic(struct reader *r, CXCursor c); /* _Generic: the chos
 struct expr *reader_builtin(struct reader *r, CXCursor call, const char *name,
                             struct children args);
 
+/* reader_clang_atomic.c: __sync_ and __atomic_ calls; the other form (NULL: it is none) */
+struct expr *reader_atomic_call(struct reader *r, CXCursor at, const char *name,
+                                struct children args);
+struct expr *reader_atomic_form(struct reader *r, CXCursor at, struct children list);
+
 /* reader_clang_init.c: what fills an object of this type, from its initialiser's cursor */
 struct initializer *reader_initializer(struct reader *r, struct type *type, CXCursor c);
 
 /* reader_clang_vla.c */
 bool reader_is_vla(CXCursor variable);
-struct stmt *reader_vla(struct reader *r, CXCursor variable); /* the declaration's effect */
+bool reader_is_variable(CXType t); /* an array of variable length, or what points to one */
+struct type *reader_vla_type(struct reader *r, CXType t, CXCursor at);
+/** What a declaration of a variable or typedef does: a BLOCK that sizes its types, takes memory. */
+struct stmt *reader_vla_sizes(struct reader *r, CXCursor declaration);
 void reader_vla_parameter(struct reader *r, CXCursor parameter); /* its size's, on entry */
-struct expr *reader_vla_name(struct reader *r, CXCursor use_at, CXCursor variable); /* a pointer */
-struct expr *reader_vla_size(struct reader *r, CXCursor sizeof_expr); /* NULL: not of a VLA's name */
+struct expr *reader_vla_name(struct reader *r, CXCursor use_at, CXCursor variable);
+struct expr *reader_vla_cast(struct reader *r, CXCursor cast, struct expr *value);
+struct expr *reader_vla_sizeof(struct reader *r, CXCursor sizeof_expr); /* NULL: of no VLA */
 
 /* reader_clang_stmt.c */
 struct stmt *reader_stmt(struct reader *r, CXCursor c);
@@ -198,9 +221,12 @@ void reader_add_decl(struct reader *r, struct decl *d);
 void reader_mark_used(struct reader *r);
 void reader_drop_unused(struct reader *r);
 
+/* reader_clang_alignment.c: of aligned() and _Alignas(), from behind its parenthesis */
+int64_t reader_alignment(struct reader *r, CXCursor attribute, size_t offset);
+
 /* reader_clang_attribute.c */
 struct attributes {
-    bool is_weak, is_used, is_noreturn, is_gnu_inline;
+    bool is_weak, is_used, is_noreturn, is_gnu_inline, is_always_inline;
     const char *section, *label; /* NULL: none */
     int64_t align;               /* 0: none */
     const char *refused; /* an attribute that changes meaning and is not supported; NULL: none */

@@ -2,7 +2,6 @@
  * reader_clang_attribute.c: __attribute__, _Alignas and asm labels of declarations. libclang lists
  * attributes but does not name most of them: their text does.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "lego/reader_clang.h"
@@ -11,7 +10,7 @@
 static const char *const unsupported[] = {"alias",         "weakref",   "ifunc",      "constructor",
                                           "destructor",    "cleanup",   "naked",      "symver",
                                           "ms_abi",        "regcall",   "vectorcall", "interrupt",
-                                          "init_priority", "ms_struct", "tls_model"};
+                                          "init_priority", "ms_struct"};
 
 /* The attribute's name without the underscores around it, in out. */
 static void attribute_name(struct reader *r, struct token t, char out[40])
@@ -52,6 +51,8 @@ static void read_attribute(struct reader *r, CXCursor c, struct attributes *out)
         out->is_noreturn = true;
     else if (strcmp(name, "gnu_inline") == 0)
         out->is_gnu_inline = true;
+    else if (strcmp(name, "always_inline") == 0)
+        out->is_always_inline = true;
     else if (strcmp(name, "section") == 0)
         out->section = string_argument(r, c, t);
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++) {
@@ -60,20 +61,15 @@ static void read_attribute(struct reader *r, CXCursor c, struct attributes *out)
     }
 }
 
-/* aligned, aligned(N), _Alignas(N): only literal numbers are read; types and sums are refused. */
+/* aligned, aligned(N), _Alignas(N), _Alignas(type) */
 static void read_alignment(struct reader *r, CXCursor c, struct attributes *out)
 {
     size_t start, end; /* of _Alignas libclang gives the keyword only */
     reader_extent(r, c, &start, &end);
     struct token open = reader_token(r, reader_token(r, start).end);
     int64_t align = 16; /* the largest that the target uses */
-    if (reader_token_is(r, open, "(")) {
-        struct token number = reader_token(r, open.end);
-        if (number.kind != TOKEN_NUMBER || !reader_token_is(r, reader_token(r, number.end), ")"))
-            reader_refuse(r, c, "an alignment that is not written as a number");
-        align =
-            strtoll(heap_copy(r->heap, r->text + number.start, number.end - number.start), NULL, 0);
-    }
+    if (reader_token_is(r, open, "("))
+        align = reader_alignment(r, c, open.end);
     if (align > out->align)
         out->align = align;
 }

@@ -19,6 +19,39 @@ static struct expr *variadic(struct reader *r, CXCursor call, enum expr_kind kin
     return e;
 }
 
+static struct expr *complex_of(struct reader *r, CXCursor call, struct children args)
+{
+    struct expr *e =
+        reader_node(r, EXPR_COMPLEX, reader_type_of(r, call), reader_location(r, call));
+    if (args.n != 2 || e->type->kind != TYPE_COMPLEX)
+        reader_refuse(r, call, "__builtin_complex of unknown structure");
+    e->a = reader_cast(r, reader_rvalue(r, args.items[0]), e->type->base);
+    e->b = reader_cast(r, reader_rvalue(r, args.items[1]), e->type->base);
+    return e;
+}
+
+/* conj, creal, cimag, with f and l behind them too: operators in GNU C. NULL: none of them. */
+static struct expr *complex_part(struct reader *r, CXCursor call, const char *name,
+                                 struct children args)
+{
+    size_t n = strlen(name);
+    bool suffix = n > 0 && (name[n - 1] == 'f' || name[n - 1] == 'l') && strcmp(name, "creal") != 0;
+    char plain[8] = "";
+    if (n - suffix >= sizeof plain || args.n != 1)
+        return NULL;
+    memcpy(plain, name, n - suffix);
+    bool conjugate = strcmp(plain, "conj") == 0, imaginary = strcmp(plain, "cimag") == 0;
+    if (!conjugate && !imaginary && strcmp(plain, "creal") != 0)
+        return NULL;
+    struct expr *z = reader_rvalue(r, args.items[0]);
+    struct location at = reader_location(r, call);
+    if (z->type->kind != TYPE_COMPLEX)
+        return NULL;
+    if (conjugate)
+        return reader_unary(r, EXPR_COMPLEMENT, z, at);
+    return reader_member(r, z, &type_plain(z->type)->fields[imaginary], at);
+}
+
 /* What is constant is decided as early as gcc does without optimisation: by libclang, or it is not.
  */
 static struct expr *constant(struct reader *r, CXCursor call, int64_t otherwise)
@@ -73,8 +106,9 @@ static bool starts_with(const char *text, const char *head)
 
 struct expr *reader_builtin(struct reader *r, CXCursor call, const char *name, struct children args)
 {
-    if (starts_with(name, "__sync_") || starts_with(name, "__atomic_") ||
-        starts_with(name, "__c11_"))
+    if (starts_with(name, "__sync_") || starts_with(name, "__atomic_"))
+        return reader_atomic_call(r, call, name, args);
+    if (starts_with(name, "__c11_"))
         reader_refuse(r, call, "the atomic operation %s", name);
     if (!starts_with(name, "__builtin_"))
         return NULL;
@@ -85,9 +119,12 @@ struct expr *reader_builtin(struct reader *r, CXCursor call, const char *name, s
         return variadic(r, call, EXPR_VA_END, args);
     if (strcmp(rest, "va_copy") == 0)
         return variadic(r, call, EXPR_VA_COPY, args);
+    if (strcmp(rest, "complex") == 0)
+        return complex_of(r, call, args);
     if (strcmp(rest, "constant_p") == 0)
         return constant(r, call, 0);
     if (strcmp(rest, "classify_type") == 0)
         return constant(r, call, -1);
-    return named_call(r, call, name, args);
+    struct expr *part = complex_part(r, call, rest, args);
+    return part ? part : named_call(r, call, name, args);
 }

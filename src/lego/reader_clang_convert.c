@@ -29,15 +29,43 @@ struct expr *reader_name(struct reader *r, struct decl *d, struct location at)
     return e;
 }
 
+static struct expr *pair(struct reader *r, enum expr_kind kind, struct type *type, struct expr *a,
+                         struct expr *b, struct location at)
+{
+    struct expr *e = reader_node(r, kind, type, at);
+    e->a = a;
+    e->b = b;
+    return e;
+}
+
+/* A complex number, or one of 128 bits, is true when it is not 0. */
+struct expr *reader_truth(struct reader *r, struct expr *e)
+{
+    struct type *number = r->types.basic[TYPE_INT];
+    if (!type_is_pair(e->type))
+        return e;
+    struct expr *zero = reader_cast(r, reader_int_node(r, number, 0, e->at), e->type);
+    return pair(r, EXPR_UNEQUAL, number, e, zero, e->at);
+}
+
+/* A pointer becomes 128 bits by way of a long, and the other way round. */
+static bool needs_long(const struct type *from, const struct type *to)
+{
+    return (from->kind == TYPE_POINTER && type_is_pair(to)) ||
+           (type_is_pair(from) && to->kind == TYPE_POINTER);
+}
+
 struct expr *reader_cast(struct reader *r, struct expr *e, struct type *type)
 {
     type = type_plain(type);
     if (type_same(e->type, type) && e->type->kind != TYPE_FUNCTION)
         return e;
-    if (e->kind == EXPR_INT && type_is_integer(type)) {
-        struct expr *folded = reader_int_node(r, type, e->integer, e->at);
-        return folded;
-    }
+    if (e->kind == EXPR_INT && type_is_integer(type) && !type_is_pair(type))
+        return reader_int_node(r, type, e->integer, e->at);
+    if (type->kind == TYPE_BOOL)
+        e = reader_truth(r, e);
+    else if (needs_long(e->type, type))
+        e = reader_cast(r, e, r->types.basic[TYPE_ULONG]);
     struct expr *cast = reader_node(r, EXPR_CAST, type, e->at);
     cast->a = e;
     return cast;
@@ -112,12 +140,38 @@ static struct type *common_integer(struct reader *r, struct type *a, struct type
         .basic[s->kind + 1]; /* the unsigned one follows its signed one in enum type_kind */
 }
 
+/*
+ * Where one operand is complex, the parts have the common type. A real operand stays real, as gcc
+ * has it: to widen it would change the signs of zeros and make NaNs of infinities.
+ */
+static struct type *usual_complex(struct reader *r, struct expr **a, struct expr **b)
+{
+    struct expr **operands[] = {a, b};
+    struct type *parts[2], *common;
+    for (int i = 0; i < 2; i++) {
+        struct type *t = type_plain((*operands[i])->type);
+        parts[i] = t->kind == TYPE_COMPLEX ? t->base : t;
+    }
+    if (type_is_float(parts[0]) || type_is_float(parts[1]))
+        common = parts[0]->kind > parts[1]->kind ? parts[0] : parts[1];
+    else
+        common = type_same(parts[0], parts[1]) ? parts[0] : common_integer(r, parts[0], parts[1]);
+    struct type *result = type_complex_of(r->heap, common);
+    for (int i = 0; i < 2; i++) {
+        bool is_complex = (*operands[i])->type->kind == TYPE_COMPLEX;
+        *operands[i] = reader_cast(r, *operands[i], is_complex ? result : common);
+    }
+    return result;
+}
+
 struct type *reader_usual(struct reader *r, struct expr **a, struct expr **b)
 {
     struct type *common;
     *a = reader_promote(r, *a);
     *b = reader_promote(r, *b);
     struct type *x = type_plain((*a)->type), *y = type_plain((*b)->type);
+    if (x->kind == TYPE_COMPLEX || y->kind == TYPE_COMPLEX)
+        return usual_complex(r, a, b);
     if (type_is_float(x) || type_is_float(y))
         common = x->kind > y->kind ? x : y; /* the real types end the enum, in order of rank */
     else
@@ -129,7 +183,7 @@ struct type *reader_usual(struct reader *r, struct expr **a, struct expr **b)
 
 struct expr *reader_unary(struct reader *r, enum expr_kind kind, struct expr *a, struct location at)
 {
-    a = kind == EXPR_NOT ? reader_value(r, a) : reader_promote(r, a);
+    a = kind == EXPR_NOT ? reader_truth(r, reader_value(r, a)) : reader_promote(r, a);
     struct type *type = kind == EXPR_NOT ? r->types.basic[TYPE_INT] : type_plain(a->type);
     struct expr *e = reader_node(r, kind, type, at);
     e->a = a;
@@ -137,15 +191,6 @@ struct expr *reader_unary(struct reader *r, enum expr_kind kind, struct expr *a,
 }
 
 /* ---- operators of two operands ---- */
-
-static struct expr *pair(struct reader *r, enum expr_kind kind, struct type *type, struct expr *a,
-                         struct expr *b, struct location at)
-{
-    struct expr *e = reader_node(r, kind, type, at);
-    e->a = a;
-    e->b = b;
-    return e;
-}
 
 static bool is_pointer(const struct expr *e)
 {
@@ -155,7 +200,10 @@ static bool is_pointer(const struct expr *e)
 static void check_step(struct reader *r, CXCursor at, const struct expr *pointer)
 {
     const struct type *base = pointer->type->base;
-    if (base->size < 0 && base->kind != TYPE_VOID && base->kind != TYPE_FUNCTION)
+    if (base->is_variable && !base->bytes)
+        reader_refuse(r, at, "arithmetic on a pointer to an array whose length is not known here");
+    bool steps_by_one = base->kind == TYPE_VOID || base->kind == TYPE_FUNCTION;
+    if (base->size < 0 && !base->is_variable && !steps_by_one)
         reader_refuse(r, at, "arithmetic on a pointer to an incomplete type");
 }
 
@@ -182,8 +230,11 @@ static struct expr *compare(struct reader *r, enum expr_kind kind, struct expr *
         b = reader_cast(r, b, a->type);
     else if (is_pointer(b))
         a = reader_cast(r, a, b->type);
-    else
-        reader_usual(r, &a, &b);
+    else {
+        struct type *common = reader_usual(r, &a, &b);
+        a = reader_cast(r, a, common);
+        b = reader_cast(r, b, common);
+    }
     return pair(r, kind, r->types.basic[TYPE_INT], a, b, where);
 }
 
@@ -200,7 +251,8 @@ struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, s
     switch (kind) {
     case EXPR_LOGICAL_AND:
     case EXPR_LOGICAL_OR:
-        return pair(r, kind, r->types.basic[TYPE_INT], a, b, where);
+        return pair(r, kind, r->types.basic[TYPE_INT], reader_truth(r, a), reader_truth(r, b),
+                    where);
     case EXPR_EQUAL:
     case EXPR_UNEQUAL:
     case EXPR_LESS:
@@ -212,6 +264,8 @@ struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, s
     case EXPR_SHIFT_RIGHT:
         a = reader_promote(r, a);
         b = reader_promote(r, b);
+        if (type_is_pair(b->type)) /* a count that is defined fits */
+            b = reader_cast(r, b, r->types.basic[TYPE_INT]);
         return pair(r, kind, type_plain(a->type), a, b, where);
     default:
         break;
@@ -221,6 +275,8 @@ struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, s
     if (!type_is_arithmetic(a->type) || !type_is_arithmetic(b->type))
         reader_refuse(r, at, "an operator on operands of these types");
     struct type *type = reader_usual(r, &a, &b);
+    if (kind == EXPR_DIVIDE)
+        a = reader_cast(r, a, type);
     return pair(r, kind, type, a, b, where);
 }
 

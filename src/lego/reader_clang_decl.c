@@ -215,13 +215,17 @@ struct decl *reader_decl(struct reader *r, CXCursor c)
 
 /* ---- functions ---- */
 
-/* Is this definition for inlining only, the function itself being defined elsewhere (C11 6.7.4p7)?
+/*
+ * Is this definition for inlining only, the function itself being defined elsewhere (C11 6.7.4p7)?
+ * *own: a copy of it for this file's calls is wanted nevertheless, as gcc would inline it always,
+ * and perhaps nobody defines the function.
  */
-static bool is_inline_only(struct reader *r, CXCursor c)
+static bool is_inline_only(struct reader *r, CXCursor c, bool *own)
 {
     const struct redeclarations *list =
         cursor_map_get(&r->redeclarations, clang_getCanonicalCursor(c));
     struct attributes a = {0};
+    *own = false;
     if (!clang_Cursor_isFunctionInlined(c) || clang_getCursorLinkage(c) == CXLinkage_Internal)
         return false;
     reader_attributes(r, c, &a);
@@ -235,6 +239,7 @@ static bool is_inline_only(struct reader *r, CXCursor c)
             clang_Cursor_getStorageClass(other) == CX_SC_Extern)
             return false;
     }
+    *own = a.is_always_inline;
     return true;
 }
 
@@ -305,12 +310,21 @@ static void promote_parameters(struct reader *r, struct decl *d)
     d->type = t;
 }
 
+/* A parameter's array may have a length in the definition that its type does not tell. */
+static bool is_of_variable(const struct type *t)
+{
+    while (t->kind == TYPE_POINTER || (t->kind == TYPE_ARRAY && !t->is_variable))
+        t = t->base;
+    return t->is_variable;
+}
+
 static bool is_old_style(const struct decl *d)
 {
     if (d->n_params > 0 && d->type->n != d->n_params)
         return true;
     for (int i = 0; i < d->n_params; i++) {
-        if (!type_same(d->type->params[i], d->params[i]->type))
+        if (!type_same(d->type->params[i], d->params[i]->type) &&
+            !is_of_variable(d->params[i]->type))
             return true;
     }
     return false;
@@ -352,9 +366,11 @@ static void check(struct reader *r, const struct decl *d, CXCursor c)
 
 static void read_function(struct reader *r, CXCursor c)
 {
-    if (is_inline_only(r, c))
+    bool own;
+    if (is_inline_only(r, c, &own) && !own)
         return;
     struct decl *d = reader_decl(r, c);
+    d->is_internal |= own;
     struct children list = reader_children(r, c);
     CXCursor body = list.n ? list.items[list.n - 1] : clang_getNullCursor();
     if (clang_getCursorKind(body) != CXCursor_CompoundStmt)
@@ -394,8 +410,6 @@ static void read_variable(struct reader *r, CXCursor c)
     if (!has_init && clang_Cursor_getStorageClass(c) == CX_SC_Extern)
         return;
     struct decl *d = reader_decl(r, c);
-    if (d->is_thread_local)
-        reader_refuse(r, c, "a thread-local object");
     d->storage = STORAGE_STATIC;
     d->is_defined = true;
     d->is_const |= is_const(clang_getCursorType(c));
@@ -418,10 +432,8 @@ struct stmt *reader_local(struct reader *r, CXCursor c)
     case CXCursor_VarDecl:
         break;
     case CXCursor_TypedefDecl:
-        if (clang_getCanonicalType(clang_getTypedefDeclUnderlyingType(c)).kind ==
-            CXType_VariableArray)
-            reader_refuse(r, c, "a variable-length array");
-        return NULL;
+        return reader_is_variable(clang_getTypedefDeclUnderlyingType(c)) ? reader_vla_sizes(r, c)
+                                                                         : NULL;
     case CXCursor_StructDecl:
     case CXCursor_UnionDecl:
     case CXCursor_EnumDecl:
@@ -433,17 +445,21 @@ struct stmt *reader_local(struct reader *r, CXCursor c)
     }
     if (clang_Cursor_getStorageClass(c) == CX_SC_Extern)
         return NULL;
+    bool is_variable = reader_is_variable(clang_getCursorType(c));
+    struct stmt *sizes = is_variable ? reader_vla_sizes(r, c) : NULL;
     if (reader_is_vla(c))
-        return reader_vla(r, c);
+        return sizes;
     struct decl *d = reader_decl(r, c);
-    if (d->is_thread_local)
-        reader_refuse(r, c, "a thread-local object");
     d->is_defined = true;
     d->is_const = is_const(clang_getCursorType(c));
     CXCursor init = clang_Cursor_getVarDeclInitializer(c);
     if (!clang_Cursor_isNull(init))
         d->init = reader_initializer(r, d->type, init);
-    return declaration_of(r, d);
+    if (!sizes)
+        return declaration_of(r, d);
+    heap_grow(r->heap, &sizes->items, sizes->n, sizeof *sizes->items);
+    sizes->items[sizes->n++] = declaration_of(r, d);
+    return sizes;
 }
 
 /* ---- file scope ---- */

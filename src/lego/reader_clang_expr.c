@@ -54,6 +54,7 @@ struct expr *reader_rvalue(struct reader *r, CXCursor c)
 
 /* ---- operators ---- */
 
+/* The value of an assignment is what was stored, no lvalue (C11 6.5.16p3). */
 static struct expr *assign(struct reader *r, CXCursor c, struct expr *a, struct expr *b)
 {
     struct expr *e = reader_node(r, EXPR_ASSIGN, type_plain(a->type), reader_location(r, c));
@@ -62,11 +63,32 @@ static struct expr *assign(struct reader *r, CXCursor c, struct expr *a, struct 
     return e;
 }
 
+static bool is_implicit(struct reader *r, CXCursor c, const struct children *list);
+
+static bool is_complex(CXCursor c)
+{
+    return clang_getCanonicalType(clang_getCursorType(c)).kind == CXType_Complex;
+}
+
+/* A real operand beside a complex one: libclang widens it now and then, gcc does not. */
+static CXCursor before_widening(struct reader *r, CXCursor c)
+{
+    struct children list = {0};
+    if (clang_getCursorKind(c) != CXCursor_UnexposedExpr || !is_complex(c))
+        return c;
+    list = reader_expressions(r, c);
+    return is_implicit(r, c, &list) && !is_complex(list.items[0]) ? list.items[0] : c;
+}
+
 static struct expr *binary(struct reader *r, CXCursor c)
 {
     CXCursor *child = operands(r, c, 2);
     struct token t = reader_token_after(r, child[0]);
     enum expr_kind kind = operator_kind(r, c, t, binaries, COUNT(binaries));
+    if (kind != EXPR_ASSIGN && kind != EXPR_COMMA) {
+        child[0] = before_widening(r, child[0]);
+        child[1] = before_widening(r, child[1]);
+    }
     struct expr *a = reader_expr(r, child[0]), *b = reader_expr(r, child[1]);
     return kind == EXPR_ASSIGN ? assign(r, c, a, b) : reader_binary(r, c, kind, a, b);
 }
@@ -77,7 +99,8 @@ static struct expr *compound_assign(struct reader *r, CXCursor c)
     CXCursor *child = operands(r, c, 2);
     struct token t = reader_token_after(r, child[0]);
     enum expr_kind op = operator_kind(r, c, t, assignments, COUNT(assignments));
-    struct expr *a = reader_expr(r, child[0]), *b = reader_rvalue(r, child[1]);
+    struct expr *a = reader_expr(r, child[0]);
+    struct expr *b = reader_rvalue(r, before_widening(r, child[1]));
     struct expr *e = reader_node(r, EXPR_ASSIGN_OP, type_plain(a->type), reader_location(r, c));
     e->op = op;
     e->a = a;
@@ -87,10 +110,36 @@ static struct expr *compound_assign(struct reader *r, CXCursor c)
     return e;
 }
 
+/* ++ and -- stay what they are: a + 1 would evaluate the place twice. */
 static struct expr *increment(struct reader *r, CXCursor c, enum expr_kind kind, struct expr *a)
 {
     struct expr *e = reader_node(r, kind, type_plain(a->type), reader_location(r, c));
     e->a = a;
+    return e;
+}
+
+/* __real__ and __imag__ (which), of a real number too. */
+static struct expr *part(struct reader *r, struct expr *e, int which, struct location at)
+{
+    if (e->type->kind == TYPE_COMPLEX)
+        return reader_member(r, e, &type_plain(e->type)->fields[which], at);
+    if (which == 0)
+        return e;
+    struct expr *zero = reader_int_node(r, r->types.basic[TYPE_INT], 0, at);
+    zero = reader_cast(r, zero, e->type);
+    struct expr *both = reader_node(r, EXPR_COMMA, zero->type, at);
+    both->a = e;
+    both->b = zero;
+    return both;
+}
+
+/* 2.0i is 0 + 2.0 i. */
+static struct expr *imaginary(struct reader *r, CXCursor c)
+{
+    struct expr *e = reader_node(r, EXPR_COMPLEX, reader_type_of(r, c), reader_location(r, c));
+    CXCursor number = operands(r, c, 1)[0];
+    e->b = reader_expr(r, number);
+    e->a = reader_cast(r, reader_int_node(r, r->types.basic[TYPE_INT], 0, e->at), e->b->type);
     return e;
 }
 
@@ -103,9 +152,6 @@ static struct expr *prefix(struct reader *r, CXCursor c, struct token t, CXCurso
         return increment(r, c, EXPR_PRE_DECREMENT, reader_expr(r, operand));
     if (reader_token_is(r, t, "__extension__"))
         return reader_expr(r, operand);
-    bool is_vla = clang_getCanonicalType(clang_getCursorType(operand)).kind == CXType_VariableArray;
-    if (reader_token_is(r, t, "&") && is_vla)
-        reader_refuse(r, c, "the address of a variable-length array");
     if (reader_token_is(r, t, "&"))
         return reader_address(r, reader_expr(r, operand), at);
     if (reader_token_is(r, t, "*"))
@@ -118,6 +164,10 @@ static struct expr *prefix(struct reader *r, CXCursor c, struct token t, CXCurso
         return reader_unary(r, EXPR_NOT, reader_expr(r, operand), at);
     if (reader_token_is(r, t, "+"))
         return reader_promote(r, reader_expr(r, operand));
+    if (reader_token_is(r, t, "__real__") || reader_token_is(r, t, "__real"))
+        return part(r, reader_expr(r, operand), 0, at);
+    if (reader_token_is(r, t, "__imag__") || reader_token_is(r, t, "__imag"))
+        return part(r, reader_expr(r, operand), 1, at);
     reader_refuse(r, c, "operator '%.*s'", (int)(t.end - t.start > 16 ? 16 : t.end - t.start),
                   r->text + t.start);
 }
@@ -146,12 +196,13 @@ static struct expr *subscript(struct reader *r, CXCursor c)
     return reader_deref(r, sum, reader_location(r, c));
 }
 
+/* Both arms are converted here, so that lowering may choose between values of one type. */
 static struct expr *conditional(struct reader *r, CXCursor c)
 {
     CXCursor *child = operands(r, c, 3);
     struct expr *e = reader_node(r, EXPR_CONDITIONAL, reader_value_type(r, c),
                                  reader_location(r, c));
-    e->a = reader_rvalue(r, child[0]);
+    e->a = reader_truth(r, reader_rvalue(r, child[0]));
     e->b = reader_cast(r, reader_rvalue(r, child[1]), e->type);
     e->c = reader_cast(r, reader_rvalue(r, child[2]), e->type);
     return e;
@@ -164,6 +215,9 @@ static struct expr *elvis(struct reader *r, CXCursor c, const struct children *l
     struct expr *e = reader_node(r, EXPR_CONDITIONAL, reader_value_type(r, c),
                                  reader_location(r, c));
     e->a = reader_rvalue(r, list->items[0]);
+    if (type_is_pair(e->a->type) || type_is_pair(e->type))
+        reader_refuse(r, c, "?: without its second operand on %s",
+                      type_text(r->heap, e->a->type));
     e->c = reader_cast(r, reader_rvalue(r, list->items[3]), e->type);
     return e;
 }
@@ -209,6 +263,8 @@ static struct expr *explicit_cast(struct reader *r, CXCursor c)
         reader_refuse(r, c, "a cast of unknown structure");
     struct type *type = reader_type_of(r, c);
     struct expr *e = reader_rvalue(r, list.items[list.n - 1]);
+    if (reader_is_variable(clang_getCursorType(c)))
+        return reader_vla_cast(r, c, reader_cast(r, e, type));
     if (becomes_union(r, type, e) && has_member_of(type, e->type))
         return union_of(r, type, e);
     bool scalars = type_is_scalar(type) && type_is_scalar(e->type);
@@ -237,13 +293,13 @@ static struct expr *name(struct reader *r, CXCursor c)
     if (reader_is_vla(referenced))
         return reader_vla_name(r, c, referenced);
     struct decl *d = reader_decl(r, referenced);
-    if (d->is_thread_local)
-        reader_refuse(r, c, "a thread-local object");
     struct expr *e = reader_name(r, d, reader_location(r, c));
     /* An array may be completed between two uses, an old-style function get a prototype: here it
        has the type that it has here. */
-    if (d->type->kind == TYPE_ARRAY || d->type->kind == TYPE_FUNCTION)
+    if (d->type->kind == TYPE_ARRAY || d->type->kind == TYPE_FUNCTION || d->refused)
         e->type = reader_type_of(r, c);
+    if (d->refused && d->type->kind != TYPE_FUNCTION)
+        d->type = e->type; /* refused before it had one; cc may define it */
     return e;
 }
 
@@ -297,7 +353,9 @@ static struct expr *label_address(struct reader *r, CXCursor c)
 static struct expr *size_of(struct reader *r, CXCursor c)
 {
     bool is_sizeof = reader_token_is(r, reader_first_token(r, c), "sizeof");
-    struct expr *size = is_sizeof ? reader_vla_size(r, c) : NULL;
+    int64_t known;
+    struct expr *size =
+        is_sizeof && !reader_evaluate(c, &known) ? reader_vla_sizeof(r, c) : NULL;
     return size ? size : constant(r, c, "sizeof of a variable-length array");
 }
 
@@ -305,12 +363,18 @@ static struct expr *va_arg_form(struct reader *r, CXCursor c, const struct child
 {
     struct expr *e = reader_node(r, EXPR_VA_ARG, reader_value_type(r, c),
                                  reader_location(r, c));
-    if (list->n < 1) /* others are of the type: sizes of arrays */
+    if (list->n < 1)
         reader_refuse(r, c, "va_arg of unknown structure");
-    e->a = reader_rvalue(r, list->items[0]);
+    /* The others are of the type, which is written behind the list. */
+    CXCursor first = list->items[0];
+    for (int i = 1; i < list->n; i++)
+        if (reader_first_token(r, list->items[i]).start < reader_first_token(r, first).start)
+            first = list->items[i];
+    e->a = reader_rvalue(r, first);
     return e;
 }
 
+/* The other branch is not read: it may hold what could not be compiled. */
 static struct expr *choose(struct reader *r, CXCursor c, const struct children *list)
 {
     int64_t value;
@@ -320,6 +384,7 @@ static struct expr *choose(struct reader *r, CXCursor c, const struct children *
     return reader_expr(r, list->items[value ? 1 : 2]);
 }
 
+/* At file scope the object lives as long as the program, in a function as long as its block. */
 static struct expr *compound_literal(struct reader *r, CXCursor c)
 {
     struct children list = reader_expressions(r, c);
@@ -390,6 +455,9 @@ static struct expr *unexposed(struct reader *r, CXCursor c)
         return constant(r, c, "__builtin_offsetof with an index that is no constant");
     if (reader_token_is(r, t, "__builtin_types_compatible_p"))
         return constant(r, c, "__builtin_types_compatible_p");
+    struct expr *atomic = reader_atomic_form(r, c, list);
+    if (atomic)
+        return atomic;
     if (list.n == 4)
         return elvis(r, c, &list);
     if (t.kind == TOKEN_NAME)
@@ -421,7 +489,7 @@ static struct expr *read_kind(struct reader *r, CXCursor c)
     case CXCursor_GenericSelectionExpr: return reader_generic(r, c);
     case CXCursor_UnexposedExpr: return unexposed(r, c);
     case CXCursor_AddrLabelExpr: return label_address(r, c);
-    case CXCursor_ImaginaryLiteral: reader_refuse(r, c, "_Complex");
+    case CXCursor_ImaginaryLiteral: return imaginary(r, c);
     default: {
         CXString kind = clang_getCursorKindSpelling(clang_getCursorKind(c));
         const char *text = clang_getCString(kind);

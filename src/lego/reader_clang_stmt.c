@@ -35,7 +35,7 @@ static struct expr *condition(struct reader *r, CXCursor c)
     struct expr *e = reader_rvalue(r, c);
     if (!type_is_scalar(e->type))
         reader_refuse(r, c, "a condition that is no scalar");
-    return e;
+    return reader_truth(r, e);
 }
 
 /* ---- labels ---- */
@@ -221,7 +221,7 @@ static struct stmt *switch_statement(struct reader *r, CXCursor c)
     struct stmt *s = make(r, STMT_SWITCH, c);
     struct type *outer = r->switch_type;
     s->expr = reader_promote(r, reader_expr(r, list.items[0]));
-    if (!type_is_integer(s->expr->type))
+    if (!type_is_integer(s->expr->type) || type_is_pair(s->expr->type))
         reader_refuse(r, c, "a switch on something that is no integer");
     r->switch_type = type_plain(s->expr->type);
     s->body = reader_stmt(r, list.items[1]);

@@ -69,6 +69,8 @@ static void place_field(struct reader *r, CXCursor c, struct field *f)
     f->bit_width = -1;
     f->offset = bit / 8;
     if (clang_Cursor_isBitField(c)) {
+        if (type_is_pair(f->type))
+            reader_refuse(r, c, "a bit-field of __int128");
         int64_t unit = f->type->size * 8;
         f->bit_width = clang_getFieldDeclBitWidth(c);
         f->offset = bit / unit * f->type->size;
@@ -202,6 +204,8 @@ static int basic_kind(enum CXTypeKind kind)
     case CXType_ULong: return TYPE_ULONG;
     case CXType_LongLong: return TYPE_LLONG;
     case CXType_ULongLong: return TYPE_ULLONG;
+    case CXType_Int128: return TYPE_INT128;
+    case CXType_UInt128: return TYPE_UINT128;
     case CXType_Float: return TYPE_FLOAT;
     case CXType_Double: return TYPE_DOUBLE;
     case CXType_LongDouble: return TYPE_LDOUBLE;
@@ -212,10 +216,6 @@ static int basic_kind(enum CXTypeKind kind)
 static const char *unsupported_name(CXType t)
 {
     switch (t.kind) {
-    case CXType_VariableArray: return "a variable-length array";
-    case CXType_Complex: return "_Complex";
-    case CXType_Int128:
-    case CXType_UInt128: return "__int128";
     case CXType_Float128: return "_Float128";
     case CXType_Half:
     case CXType_Float16: return "_Float16";
@@ -233,9 +233,13 @@ static struct type *convert(struct reader *r, CXType t, CXCursor at)
         return reader_type(r, clang_getEnumDeclIntegerType(clang_getTypeDeclaration(t)), at);
     case CXType_Pointer:
         return type_pointer_to(r->heap, reader_type(r, clang_getPointeeType(t), at));
+    case CXType_Complex:
+        return type_complex_of(r->heap, reader_type(r, clang_getElementType(t), at));
     case CXType_ConstantArray:
     case CXType_IncompleteArray:
         return array_type(r, t, at);
+    case CXType_VariableArray:
+        return reader_vla_type(r, t, at);
     case CXType_Record:
         return record_type(r, t);
     case CXType_FunctionProto:

@@ -1,71 +1,199 @@
 /*
- * reader_clang_vla.c: variable-length arrays of one dimension, as what C would have one write
- * without them. `T a[n];` becomes
+ * reader_clang_vla.c: types of variable length. The size of each is a variable that is set where
+ * its declaration is reached (C11 6.7.6.2p5): type->bytes. An object of such a type becomes what C
+ * would have one write without them. `T a[n][m];` is
  *
- *     bytes = n * sizeof(T);
+ *     row = m * sizeof(T);  bytes = n * row;
  *     if (bytes > room) { room = 2 * bytes; a = alloca(room); }
  *
- * with a pointer a and numbers bytes and room, which the function's first statements set to zero: a
+ * with a pointer a to the array and a number room, both zero when the function begins: a
  * declaration that is met again takes the memory that it has, so that a loop does not eat the
- * stack. sizeof a is bytes. What needs the array's type itself (&a, further dimensions, typedefs)
- * is refused.
+ * stack. The name is *a then; indexing steps by row, and sizeof reads bytes.
+ *
+ * libclang lists the lengths of a declarator as expressions below its cursor, the innermost first,
+ * those behind a typedef's name not; it keeps one type per declarator, so that a type that has its
+ * size already came by a name.
  */
 #include "lego/reader_clang.h"
 
+#include "lego/constant.h"
+
 struct vla {
-    struct decl *pointer, *bytes, *room;
+    struct decl *pointer, *room;
 };
 
-static CXType array_type(CXCursor variable)
+/* The lengths of one declarator and how far they are used up. */
+struct lengths {
+    const CXCursor *items;
+    int n, next;
+    bool constants_too;   /* dimensions of constant length have an expression as well */
+    struct expr **sizes;  /* (n_sizes) assignments in their order */
+    int n_sizes;
+};
+
+/* ---- types ---- */
+
+static CXType type_of(CXCursor c)
 {
-    return clang_getCanonicalType(clang_getCursorType(variable));
+    return clang_getCanonicalType(clang_getCursorType(c));
 }
 
 bool reader_is_vla(CXCursor variable)
 {
     return clang_getCursorKind(variable) == CXCursor_VarDecl &&
-           array_type(variable).kind == CXType_VariableArray;
+           type_of(variable).kind == CXType_VariableArray;
 }
+
+static bool is_array(CXType t)
+{
+    return t.kind == CXType_ConstantArray || t.kind == CXType_IncompleteArray ||
+           t.kind == CXType_VariableArray;
+}
+
+bool reader_is_variable(CXType t)
+{
+    t = clang_getCanonicalType(t);
+    while (t.kind != CXType_VariableArray && (is_array(t) || t.kind == CXType_Pointer))
+        t = clang_getCanonicalType(is_array(t) ? clang_getArrayElementType(t)
+                                               : clang_getPointeeType(t));
+    return t.kind == CXType_VariableArray;
+}
+
+struct type *reader_vla_type(struct reader *r, CXType t, CXCursor at)
+{
+    struct type *element = reader_type(r, clang_getArrayElementType(t), at);
+    struct type *array = type_array_of(r->heap, element, -1);
+    array->is_variable = true;
+    return array;
+}
+
+/* ---- trees ---- */
 
 static struct expr *use(struct reader *r, struct decl *d, struct location at)
 {
     return reader_name(r, d, at);
 }
 
-static struct stmt *assign(struct reader *r, struct decl *d, struct expr *value, struct location at)
+static struct expr *assigned(struct reader *r, struct decl *d, struct expr *value,
+                             struct location at)
 {
     struct expr *e = reader_node(r, EXPR_ASSIGN, d->type, at);
     e->a = use(r, d, at);
     e->b = reader_cast(r, value, d->type);
-    struct stmt *s = heap_take(r->heap, sizeof *s);
-    *s = (struct stmt){.kind = STMT_EXPR, .at = at, .expr = e};
-    return s;
-}
-
-static struct stmt *block_of(struct reader *r, struct stmt **items, int n)
-{
-    struct stmt *s = heap_take(r->heap, sizeof *s);
-    *s = (struct stmt){.kind = STMT_BLOCK, .at = items[0]->at, .n = n};
-    s->items = heap_take(r->heap, (size_t)n * sizeof *s->items);
-    for (int i = 0; i < n; i++)
-        s->items[i] = items[i];
-    return s;
-}
-
-static struct expr *product(struct reader *r, struct expr *count, uint64_t factor)
-{
-    struct type *number = r->types.basic[TYPE_ULONG];
-    struct expr *e = reader_node(r, EXPR_MULTIPLY, number, count->at);
-    e->a = reader_cast(r, count, number);
-    e->b = reader_int_node(r, number, factor, count->at);
     return e;
 }
+
+static struct stmt *statement(struct reader *r, struct expr *e)
+{
+    struct stmt *s = heap_take(r->heap, sizeof *s);
+    *s = (struct stmt){.kind = STMT_EXPR, .at = e->at, .expr = e};
+    return s;
+}
+
+static struct stmt *new_block(struct reader *r, struct location at)
+{
+    struct stmt *s = heap_take(r->heap, sizeof *s);
+    *s = (struct stmt){.kind = STMT_BLOCK, .at = at};
+    return s;
+}
+
+static void append(struct reader *r, struct stmt *block, struct stmt *s)
+{
+    heap_grow(r->heap, &block->items, block->n, sizeof *block->items);
+    block->items[block->n++] = s;
+}
+
+static struct expr *product(struct reader *r, struct expr *x, struct expr *y)
+{
+    struct type *number = r->types.basic[TYPE_ULONG];
+    struct expr *e = reader_node(r, EXPR_MULTIPLY, number, x->at);
+    e->a = reader_cast(r, x, number);
+    e->b = reader_cast(r, y, number);
+    return e;
+}
+
+static struct expr *size_of(struct reader *r, struct type *t, struct location at)
+{
+    if (t->is_variable)
+        return use(r, t->bytes, at);
+    return reader_int_node(r, r->types.basic[TYPE_ULONG], (uint64_t)t->size, at);
+}
+
+/* ---- sizes ---- */
+
+/* Dimensions whose size is not known yet, and those of constant length beside them. */
+static void count(struct reader *r, CXType t, CXCursor at, int *variable, int *constant)
+{
+    for (;;) {
+        t = clang_getCanonicalType(t);
+        if (t.kind == CXType_Pointer) {
+            t = clang_getPointeeType(t);
+            continue;
+        }
+        if (!is_array(t) || (t.kind == CXType_VariableArray && reader_type(r, t, at)->bytes))
+            return;
+        *variable += t.kind == CXType_VariableArray;
+        *constant += t.kind == CXType_ConstantArray;
+        t = clang_getArrayElementType(t);
+    }
+}
+
+static void set_size(struct reader *r, struct lengths *l, struct type *t, CXCursor length)
+{
+    struct expr *value = reader_rvalue(r, length);
+    if (t->base->size < 0 && !t->base->bytes)
+        reader_refuse(r, length, "a variable-length array of elements of unknown size");
+    struct decl *bytes = reader_temporary(r, r->types.basic[TYPE_ULONG],
+                                          heap_printf(r->heap, "bytes.%d", r->serial), value->at);
+    value = product(r, value, size_of(r, t->base, value->at));
+    t->bytes = t->plain->bytes = bytes;
+    heap_grow(r->heap, &l->sizes, l->n_sizes, sizeof *l->sizes);
+    l->sizes[l->n_sizes++] = assigned(r, bytes, value, value->at);
+}
+
+static void measure(struct reader *r, struct lengths *l, CXType from, CXCursor at)
+{
+    CXType t = clang_getCanonicalType(from);
+    reader_enter(r, at);
+    if (t.kind == CXType_Pointer) {
+        measure(r, l, clang_getPointeeType(t), at);
+    } else if (is_array(t)) {
+        struct type *type = reader_type(r, t, at);
+        if (!type->bytes) {
+            measure(r, l, clang_getArrayElementType(t), at);
+            if (type->is_variable)
+                set_size(r, l, type, l->items[l->next++]);
+            else if (t.kind == CXType_ConstantArray)
+                l->next += l->constants_too;
+        }
+    }
+    reader_leave(r);
+}
+
+/* Works out the sizes that a declarator of this type has to set. */
+static struct lengths sizes_of(struct reader *r, CXType t, const CXCursor *items, int n,
+                               CXCursor at)
+{
+    struct lengths l = {.items = items, .n = n};
+    int variable = 0, constant = 0;
+    count(r, t, at, &variable, &constant);
+    if (variable == 0)
+        return l; /* by a name, or from the type of something else */
+    l.constants_too = n == variable + constant;
+    if (n != variable && !l.constants_too)
+        reader_refuse(r, at, "a variable-length array of this form");
+    measure(r, &l, t, at);
+    return l;
+}
+
+/* ---- declarations ---- */
 
 static struct expr *call_alloca(struct reader *r, struct expr *bytes)
 {
     struct type *function = heap_take(r->heap, sizeof *function);
     struct type *number = r->types.basic[TYPE_ULONG];
-    *function = (struct type){.kind = TYPE_FUNCTION, .size = 1, .align = 1, .n = 1};
+    *function = (struct type){
+        .kind = TYPE_FUNCTION, .size = 1, .align = 1, .n = 1, .plain = function};
     function->base = type_pointer_to(r->heap, r->types.basic[TYPE_VOID]);
     function->params = heap_take(r->heap, sizeof *function->params);
     function->params[0] = number;
@@ -84,88 +212,126 @@ static void enter(struct reader *r, struct stmt *s)
     r->entry[r->n_entry++] = s;
 }
 
-/* Makes d a variable that is zero when the function begins. */
-static void enter_zero(struct reader *r, struct decl *d)
+/* A variable that is zero when the function begins. */
+static struct decl *zeroed(struct reader *r, struct type *type, const char *name,
+                           struct location at)
 {
+    struct decl *d = reader_temporary(r, type, name, at);
     struct stmt *declare = heap_take(r->heap, sizeof *declare);
-    *declare = (struct stmt){.kind = STMT_DECL, .at = d->at, .decl = d};
-    struct expr *zero = reader_int_node(r, r->types.basic[TYPE_LONG], 0, d->at);
+    *declare = (struct stmt){.kind = STMT_DECL, .at = at, .decl = d};
     enter(r, declare);
-    enter(r, assign(r, d, zero, d->at));
+    struct expr *zero = reader_int_node(r, r->types.basic[TYPE_LONG], 0, at);
+    enter(r, statement(r, assigned(r, d, zero, at)));
+    return d;
 }
 
-static struct vla *make(struct reader *r, CXCursor variable, struct type *element)
+/* Appends what finds memory for the object. */
+static void allocate(struct reader *r, struct stmt *block, CXCursor variable, struct type *type)
 {
     struct vla *v = heap_take(r->heap, sizeof *v);
     struct type *number = r->types.basic[TYPE_ULONG];
     struct location at = reader_location(r, variable);
     const char *name = reader_spelling(r, variable);
-    v->pointer = reader_temporary(r, type_pointer_to(r->heap, element), name, at);
-    v->bytes = reader_temporary(r, number, heap_printf(r->heap, "%s.bytes", name), at);
-    v->room = reader_temporary(r, number, heap_printf(r->heap, "%s.room", name), at);
-    enter_zero(r, v->pointer);
-    enter_zero(r, v->bytes);
-    enter_zero(r, v->room);
+    if (type->align > 16)
+        reader_refuse(r, variable, "a variable-length array aligned beyond 16");
+    v->pointer = zeroed(r, type_pointer_to(r->heap, type), name, at);
+    v->room = zeroed(r, number, heap_printf(r->heap, "%s.room", name), at);
     cursor_map_put(r->heap, &r->vlas, variable, v);
-    return v;
+    struct stmt *grow = new_block(r, at), *test = heap_take(r->heap, sizeof *test);
+    struct expr *twice = product(r, size_of(r, type, at), reader_int_node(r, number, 2, at));
+    append(r, grow, statement(r, assigned(r, v->room, twice, at)));
+    struct expr *memory = call_alloca(r, use(r, v->room, at));
+    append(r, grow, statement(r, assigned(r, v->pointer, memory, at)));
+    *test = (struct stmt){.kind = STMT_IF, .at = at, .body = grow};
+    test->expr = reader_node(r, EXPR_GREATER, r->types.basic[TYPE_INT], at);
+    test->expr->a = size_of(r, type, at);
+    test->expr->b = use(r, v->room, at);
+    append(r, block, test);
 }
 
-struct stmt *reader_vla(struct reader *r, CXCursor variable)
+struct stmt *reader_vla_sizes(struct reader *r, CXCursor declaration)
 {
-    struct children parts = reader_expressions(r, variable);
-    CXType inner = clang_getArrayElementType(array_type(variable));
-    if (parts.n != 1 || !r->function)
-        reader_refuse(r, variable, "a variable-length array of this form");
-    struct type *element = reader_type(r, inner, variable); /* refuses a second dimension */
-    if (element->align > 16)
-        reader_refuse(r, variable, "a variable-length array aligned beyond 16");
-    struct expr *count = reader_rvalue(r, parts.items[0]);
-    struct location at = count->at;
-    struct vla *v = make(r, variable, element);
-    struct stmt *grow[] = {
-        assign(r, v->room, product(r, use(r, v->bytes, at), 2), at),
-        assign(r, v->pointer, call_alloca(r, use(r, v->room, at)), at),
-    };
-    struct stmt *test = heap_take(r->heap, sizeof *test);
-    *test = (struct stmt){.kind = STMT_IF, .at = at, .body = block_of(r, grow, 2)};
-    test->expr = reader_node(r, EXPR_GREATER, r->types.basic[TYPE_INT], at);
-    test->expr->a = use(r, v->bytes, at);
-    test->expr->b = use(r, v->room, at);
-    struct stmt *both[] = {
-        assign(r, v->bytes, product(r, count, (uint64_t)element->size), at), test};
-    return block_of(r, both, 2);
+    struct children list = reader_expressions(r, declaration);
+    CXType t = clang_getCursorType(declaration);
+    struct stmt *block = new_block(r, reader_location(r, declaration));
+    if (clang_getCursorKind(declaration) == CXCursor_TypedefDecl)
+        t = clang_getTypedefDeclUnderlyingType(declaration);
+    else if (!clang_Cursor_isNull(clang_Cursor_getVarDeclInitializer(declaration)))
+        list.n--;
+    if (!r->function)
+        reader_refuse(r, declaration, "a type of variable length here");
+    struct lengths l = sizes_of(r, t, list.items, list.n, declaration);
+    for (int i = 0; i < l.n_sizes; i++)
+        append(r, block, statement(r, l.sizes[i]));
+    if (reader_is_vla(declaration))
+        allocate(r, block, declaration, reader_type(r, t, declaration));
+    return block;
 }
 
 /* A parameter T a[n] is a pointer, but n is evaluated nevertheless (C11 6.9.1p10). */
 void reader_vla_parameter(struct reader *r, CXCursor parameter)
 {
-    if (array_type(parameter).kind != CXType_VariableArray)
+    CXType t = type_of(parameter);
+    if (!reader_is_variable(t))
         return;
-    struct children sizes = reader_expressions(r, parameter); /* of all dimensions */
-    for (int i = 0; i < sizes.n; i++) {
-        struct stmt *s = heap_take(r->heap, sizeof *s);
-        *s = (struct stmt){.kind = STMT_EXPR, .at = reader_location(r, parameter)};
-        s->expr = reader_rvalue(r, sizes.items[i]);
-        enter(r, s);
-    }
+    struct children list = reader_expressions(r, parameter);
+    bool is_sized = t.kind == CXType_VariableArray && list.n > 0;
+    CXType inner = is_array(t) ? clang_getArrayElementType(t) : t;
+    struct lengths l =
+        sizes_of(r, inner, list.items, is_sized ? list.n - 1 : list.n, parameter);
+    for (int i = 0; i < l.n_sizes; i++)
+        enter(r, statement(r, l.sizes[i]));
+    if (is_sized)
+        enter(r, statement(r, reader_rvalue(r, list.items[list.n - 1])));
 }
+
+/* ---- uses ---- */
 
 struct expr *reader_vla_name(struct reader *r, CXCursor use_at, CXCursor variable)
 {
     const struct vla *v = cursor_map_get(&r->vlas, variable);
+    struct location at = reader_location(r, use_at);
     if (!v)
-        reader_refuse(r, use_at, "a variable-length array");
-    return use(r, v->pointer, reader_location(r, use_at));
+        reader_refuse(r, use_at, "a variable-length array here");
+    return reader_deref(r, use(r, v->pointer, at), at);
 }
 
-struct expr *reader_vla_size(struct reader *r, CXCursor sizeof_expr)
+struct expr *reader_vla_cast(struct reader *r, CXCursor cast, struct expr *value)
+{
+    struct children list = reader_expressions(r, cast);
+    struct lengths l =
+        sizes_of(r, clang_getCursorType(cast), list.items, list.n - 1, cast);
+    for (int i = l.n_sizes - 1; i >= 0; i--) {
+        struct expr *both = reader_node(r, EXPR_COMMA, value->type, value->at);
+        both->a = l.sizes[i];
+        both->b = value;
+        value = both;
+    }
+    return value;
+}
+
+/* The type that sizeof (T) names, when T is nothing but a typedef's name. */
+static struct type *named_type(struct reader *r, CXCursor sizeof_expr)
+{
+    struct children all = reader_children(r, sizeof_expr);
+    struct token t = reader_token(r, reader_first_token(r, sizeof_expr).end);
+    if (all.n < 1 || clang_getCursorKind(all.items[0]) != CXCursor_TypeRef ||
+        !reader_token_is(r, t, "("))
+        return NULL;
+    t = reader_token(r, reader_token(r, t.end).end);
+    return reader_token_is(r, t, ")") ? reader_type_of(r, all.items[0]) : NULL;
+}
+
+struct expr *reader_vla_sizeof(struct reader *r, CXCursor sizeof_expr)
 {
     struct children list = reader_expressions(r, sizeof_expr);
-    while (list.n == 1 && clang_getCursorKind(list.items[0]) == CXCursor_ParenExpr)
-        list = reader_expressions(r, list.items[0]);
-    if (list.n != 1 || clang_getCursorKind(list.items[0]) != CXCursor_DeclRefExpr)
-        return NULL;
-    CXCursor variable = clang_getCursorReferenced(list.items[0]);
-    const struct vla *v = reader_is_vla(variable) ? cursor_map_get(&r->vlas, variable) : NULL;
-    return v ? use(r, v->bytes, reader_location(r, sizeof_expr)) : NULL;
+    struct location at = reader_location(r, sizeof_expr);
+    struct type *type = named_type(r, sizeof_expr);
+    if (!type && list.n == 1 && type_of(list.items[0]).kind == CXType_VariableArray) {
+        struct expr *operand = reader_expr(r, list.items[0]);
+        if (constant_has_effects(operand))
+            reader_refuse(r, sizeof_expr, "sizeof of a variable-length array with side effects");
+        type = operand->type;
+    }
+    return type && type->is_variable && type->bytes ? use(r, type->bytes, at) : NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * share.c: see share.h. The program's own place comes first, so that a source tree and an installation
- * beside each other each find their own files.
+ * share.c: see share.h. The program's own place comes first, so that a source tree and an
+ * installation beside each other each find their own files.
  */
 #include "lego/share.h"
 

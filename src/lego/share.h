@@ -8,9 +8,9 @@
 #include <stddef.h>
 
 /**
- * The path of a file that is installed with the program ("prompts/general.txt", "models/mason.gguf"): under
- * $ASHLAR_SHARE, beside the program (../share/ashlar; ../share and .. of a source tree),
- * /usr/local/share/ashlar, /usr/share/ashlar. False when it is nowhere.
+ * The path of a file that is installed with the program ("prompts/general.txt",
+ * "models/mason.gguf"): under $ASHLAR_SHARE, beside the program (../share/ashlar; ../share and ..
+ * of a source tree), /usr/local/share/ashlar, /usr/share/ashlar. False when it is nowhere.
  */
 bool share_find(const char *name, char *path, size_t capacity);
 

@@ -45,6 +45,35 @@ static int operand_at(const struct block *block, const char *p)
     return -1;
 }
 
+/** Is an address, which begins at p, one inside operand `base` (-1: none)? Else it comes from a
+ * pointer, and so it may where the line chooses between addresses. */
+static bool is_inside(const struct block *block, const char *p, int base)
+{
+    size_t line = strcspn(p, "\n");
+    return base >= 0 && block->operands[base].type == IR_BYTES && !memchr(p, '?', line);
+}
+
+/** An access of type t at p, "(v2 + 8)" or "v2": keeps where it is when that is a number. */
+static void note_place(struct state_hints *h, const struct block *block, const char *p, int base,
+                       enum ir_type t)
+{
+    enum { MAX = sizeof h->places / sizeof h->places[0] };
+    const struct block_operand *o = &block->operands[base];
+    uint64_t offset = 0;
+    p += strspn(p, "(&") + strlen(o->name);
+    if (strncmp(p, " + ", 3) == 0 && isdigit((unsigned char)p[3])) {
+        char *end;
+        offset = strtoull(p + 3, &end, 10);
+        if (*end != ')')
+            return;
+    } else if (*p == ' ') {
+        return;
+    }
+    if (o->type == IR_BYTES && o->size >= ir_type_size(t) && h->n_places < MAX &&
+        offset <= (uint64_t)(o->size - ir_type_size(t)))
+        h->places[h->n_places++] = (struct state_place){base, (uint32_t)offset, t};
+}
+
 /** "*(int *)", "*(char **)": a load or store through a pointer; p is behind "*(". */
 static void note_access(struct state_hints *h, struct state_layout *l, const struct block *block,
                         const char *p, bool stores)
@@ -58,8 +87,12 @@ static void note_access(struct state_hints *h, struct state_layout *l, const str
         if (strncmp(p, name, n) != 0 || strncmp(p + n, close, strlen(close)) != 0)
             continue;
         int base = operand_at(block, p + n + strlen(close));
-        if (base >= 0)
+        if (base >= 0) {
             l->accesses[base] |= 1u << t;
+            note_place(h, block, p + n + strlen(close), base, (enum ir_type)t);
+        }
+        if (!is_inside(block, p + n + strlen(close), base))
+            h->reaches = true;
         h->types |= 1u << t;
         if (stores)
             h->stored |= 1u << t;
@@ -136,16 +169,30 @@ static void place(struct state_layout *l, const struct block *block, unsigned ki
     *at += GAP;
 }
 
+/** Is a literal added or multiplied somewhere, as offsets are? */
+static bool is_scaled(const struct block *block, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = block->text; p && (p = strstr(p, name)) != NULL; p += n) {
+        bool behind = p > block->text + 1 && p[-1] == ' ' && strchr("+-*", p[-2]);
+        bool before = p[n] == ' ' && p[n + 1] && strchr("+-*", p[n + 1]);
+        if (before || (behind && !isalnum((unsigned char)p[n])))
+            return true;
+    }
+    return false;
+}
+
 /** Numbers that can be byte offsets (long) make the arena larger, so that p + offset is inside. */
 static size_t zone_size(const struct state_hints *h, const struct block *block)
 {
     int64_t reach = 0;
-    for (int i = 0; i < h->n_constants; i++) {
+    for (int i = 0; i < h->n_constants && h->reaches; i++) {
         bool is_offset = true;
         for (int k = 0; k < block->n_operands; k++)
             if (block->operands[k].kind == OPERAND_LITERAL &&
                 block->operands[k].value == h->constants[i])
-                is_offset = ir_type_size(block->operands[k].type) == 8;
+                is_offset = ir_type_size(block->operands[k].type) == 8 &&
+                            is_scaled(block, block->operands[k].name);
         if (is_offset && h->constants[i] > reach && h->constants[i] <= MAX_DISPLACEMENT)
             reach = h->constants[i];
     }

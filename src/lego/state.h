@@ -33,12 +33,22 @@ enum { STATE_MAX_IMAGE = 64 << 20, STATE_MAX_OPERANDS = 4096, STATE_PAGE = 4096 
 enum { STATE_ZONES = 8 }; /* of the arena, of equal size */
 enum { STATE_MIXES = 5 }; /* classes of states, from tame to wild */
 
+/** A place inside a large operand that the block accesses by a number: *(int *)(v2 + 8). */
+struct state_place {
+    int operand;
+    uint32_t offset;
+    enum ir_type type;
+};
+
 /** What the block's text tells about the values worth trying. */
 struct state_hints {
     unsigned types;       /* bit per ir_type: what is loaded and stored through pointers */
     int64_t constants[64]; /* integers of the text and literals */
     int n_constants;
     unsigned stored;      /* of them, those that are stored */
+    bool reaches;         /* loads or stores through pointers, not only inside operands by name */
+    struct state_place places[64];
+    int n_places;
     bool rounds;          /* converts to float or double */
 };
 
@@ -69,6 +79,14 @@ void state_layout_fini(struct state_layout *l);
 void state_fill(const struct state_layout *l, const struct block *block,
                 const struct state_hints *hints, int mix, const unsigned char *background,
                 unsigned char *image, struct rng *rng);
+
+/**
+ * Makes an entry state of class `mix` out of another one of that class, in image: operands get new
+ * values, large objects and the arena in part. Nearly as different as a new one, for a fraction of
+ * the time.
+ */
+void state_renew(const struct state_layout *l, const struct block *block,
+                 const struct state_hints *hints, int mix, unsigned char *image, struct rng *rng);
 
 /**
  * Changes an entry state a little: a value or two of operands or of the arena get new values, often

@@ -24,6 +24,9 @@ static const struct mix mixes[STATE_MIXES] = {
     {90, 20, 60, 80, 120, 60, 8},
 };
 
+/** Of what state_renew makes anew. */
+enum { RENEWED_BYTES = 64, RENEWED_ZONES = 3 };
+
 struct filler {
     const struct state_layout *layout;
     const struct state_hints *hints;
@@ -404,7 +407,75 @@ void state_fill(const struct state_layout *l, const struct block *block,
         if (block->operands[i].kind == OPERAND_CONSTANT)
             remember(&f, block, i, image);
     }
-    fill_arena(&f, image + l->arena);
+    if (hints->reaches) /* nobody looks there otherwise, and it is most of the work */
+        fill_arena(&f, image + l->arena);
+}
+
+/** New words in a window of a region; windows at its start are the likeliest to be looked at. */
+static void renew_window(struct filler *f, enum ir_type type, unsigned char *at, size_t bytes)
+{
+    size_t length = bytes < RENEWED_BYTES ? bytes : RENEWED_BYTES, from = 0;
+    if (roll(f, 1))
+        from = rng_below(f->rng, (uint32_t)((bytes - length) / 16 + 1)) * (size_t)16;
+    fill_words(f, type, at + from, length);
+}
+
+/** A window, and the places that the block names. */
+static void renew_aggregate(struct filler *f, int i, unsigned char *image)
+{
+    const struct state_layout *l = f->layout;
+    unsigned char *at = image + l->offsets[i];
+    enum ir_type type = f->types[roll(f, 4) % (unsigned)f->n_types];
+    renew_window(f, roll(f, 1) ? type : IR_VOID, at, (size_t)l->sizes[i]);
+    for (int k = 0; k < f->hints->n_places; k++)
+        if (f->hints->places[k].operand == i)
+            put(f, f->hints->places[k].type, 0, at + f->hints->places[k].offset);
+}
+
+/** Some zones, each in part. */
+static void renew_arena(struct filler *f, unsigned char *at)
+{
+    size_t zone = f->layout->arena_bytes / STATE_ZONES;
+    for (int i = 0; i < RENEWED_ZONES; i++) {
+        unsigned z = roll(f, 3), kind = z % (unsigned)(f->n_types + 1);
+        renew_window(f, kind < (unsigned)f->n_types ? f->types[kind] : IR_VOID, at + zone * z,
+                     zone);
+    }
+}
+
+/** Integers of the arena that operands may be made equal to. */
+static void remember_arena(struct filler *f, const unsigned char *at)
+{
+    size_t zone = f->layout->arena_bytes / STATE_ZONES;
+    for (int i = 0; i < 2 && f->n_earlier < 8; i++) {
+        int64_t value = 0;
+        unsigned z = roll(f, 3), kind = z % (unsigned)(f->n_types + 1);
+        int64_t size =
+            kind < (unsigned)f->n_types ? ir_type_size(f->types[kind]) : (int64_t)sizeof value;
+        memcpy(&value, at + zone * z + 8 * (size_t)roll(f, 3), size < 8 ? (size_t)size : 8);
+        f->earlier[f->n_earlier++] = value;
+    }
+}
+
+void state_renew(const struct state_layout *l, const struct block *block,
+                 const struct state_hints *hints, int mix, unsigned char *image, struct rng *rng)
+{
+    struct filler f = {.layout = l, .hints = hints, .mix = &mixes[mix], .rng = rng};
+    find_types(&f);
+    if (hints->reaches)
+        remember_arena(&f, image + l->arena);
+    for (int i = block->n_operands; i-- > 0;) {
+        const struct block_operand *o = &block->operands[i];
+        bool is_large = o->type == IR_BYTES && l->sizes[i] > 2 * RENEWED_BYTES;
+        if (o->kind == OPERAND_CONSTANT)
+            remember(&f, block, i, image);
+        else if (is_large && o->kind != OPERAND_FUNCTION && o->kind != OPERAND_LITERAL)
+            renew_aggregate(&f, i, image);
+        else
+            put_operand(&f, block, i, image);
+    }
+    if (hints->reaches)
+        renew_arena(&f, image + l->arena);
 }
 
 /** One more or one less, or the value of another operand. */

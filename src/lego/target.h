@@ -6,20 +6,31 @@
 #ifndef LEGO_TARGET_H
 #define LEGO_TARGET_H
 
+#include <limits.h>
+
 #include "base/buf.h"
 #include "lego/ir.h"
+
+/** The pieces of a function, in the order of emission, in which a slot may hold a value that
+ * counts. */
+struct frame_life {
+    int first, last; /* last -1: none */
+};
+#define FRAME_ALWAYS ((struct frame_life){0, INT_MAX})
 
 /** A home below the frame pointer: an object's, or one of the target's own. */
 struct frame_slot {
     const char *name;
     int64_t size, align;
     int64_t offset;           /* from the frame pointer; set by frame_place() */
+    struct frame_life life;
     struct ir_object *object; /* NULL: the target's own */
 };
 
 struct frame {
     struct frame_slot *slots;
     int n;
+    const struct frame_life *lives; /* by an object's id; NULL: every slot lives always */
     int64_t align;    /* of the frame pointer: 16, or more when a slot asks for it */
     int64_t outgoing; /* bytes at the bottom for arguments passed on the stack */
     int64_t bytes;    /* below the frame pointer; a multiple of align; set by frame_place() */
@@ -52,20 +63,29 @@ struct target {
 
 extern const struct target target_x86_64;
 
+struct cut;
+
+/**
+ * Lives of f's objects (n_objects, by id), given the pieces that are emitted: blocks with their
+ * fragment, else their finer pieces. From the heap.
+ */
+const struct frame_life *frame_lives(struct heap *h, const struct ir_function *f,
+                                     const struct cut *cut);
+
 /** Asks for a slot; returns its index in frame->slots. */
 int frame_add(struct heap *h, struct frame *f, const char *name, int64_t size, int64_t align,
               struct ir_object *object);
 
 /**
- * Gives the slots their offsets (small ones nearest to the frame pointer), and those to their
- * objects.
+ * Gives the slots their offsets (small ones nearest to the frame pointer; slots that never live at
+ * the same time may share theirs), and those to their objects.
  */
 void frame_place(struct frame *f);
 
 /**
  * Checks what frame_place() (or whoever) proposed, without its help: slots inside the frame,
- * aligned, disjoint, clear of the outgoing area, objects at their slots. NULL when right, else what
- * is wrong.
+ * aligned, disjoint when they live at the same time, clear of the outgoing area, objects at their
+ * slots. NULL when right, else what is wrong.
  */
 const char *frame_check(struct heap *h, const struct frame *f);
 
@@ -100,7 +120,6 @@ void data_emit(const struct ir_unit *unit, struct buf *out);
  * for what the target refuses (with its place), FAILED ("internal error") for a cut that does not
  * fit its function.
  */
-struct cut;
 ashlar_status compose_unit(const struct target *target, const struct ir_unit *unit,
                            const struct cut *cuts, bool debug, struct buf *out, ashlar_error *err);
 

@@ -43,6 +43,8 @@ static void classify_scalar(const struct type *t, int64_t offset, enum abi_class
     }
     bool sse = t->kind == TYPE_FLOAT || t->kind == TYPE_DOUBLE;
     add(out, offset / 8, sse ? ABI_SSE : ABI_INTEGER);
+    if (t->size == 16) /* __int128 */
+        add(out, offset / 8 + 1, ABI_INTEGER);
 }
 
 static void classify_at(const struct type *t, int64_t offset, enum abi_class out[2]);
@@ -68,6 +70,9 @@ static void classify_at(const struct type *t, int64_t offset, enum abi_class out
     enum abi_class own[2] = {ABI_NONE, ABI_NONE};
     if (t->kind == TYPE_RECORD) {
         classify_fields(t, offset, own);
+    } else if (t->kind == TYPE_COMPLEX) {
+        classify_scalar(t->base, offset, own);
+        classify_scalar(t->base, offset + t->base->size, own);
     } else if (t->kind == TYPE_ARRAY) {
         for (int64_t i = 0; i < t->length && own[0] != ABI_MEMORY; i++)
             classify_at(t->base, offset + i * t->base->size, own);
@@ -157,6 +162,11 @@ void abi_pass(struct abi_walk *w, const struct type *aggregate, enum ir_type sca
     w->n_sse += n_sse;
 }
 
+static bool is_complex_x87(const struct type *t)
+{
+    return t && t->kind == TYPE_COMPLEX && t->base->kind == TYPE_LDOUBLE;
+}
+
 void abi_result(const struct type *aggregate, enum ir_type scalar, struct abi_place *out)
 {
     static const enum x86_register general[] = {X86_RAX, X86_RDX};
@@ -166,6 +176,13 @@ void abi_result(const struct type *aggregate, enum ir_type scalar, struct abi_pl
     else
         classify_ir(scalar, class);
     *out = (struct abi_place){0};
+    if (is_complex_x87(aggregate)) { /* in st0 and st1 */
+        out->kind = ABI_REGISTERS;
+        out->n_parts = 2;
+        out->parts[0] = (struct abi_part){.class = ABI_X87, .bytes = 16};
+        out->parts[1] = (struct abi_part){.class = ABI_X87, .offset = 16, .bytes = 16};
+        return;
+    }
     if (class[0] == ABI_MEMORY) {
         out->kind = ABI_STACK;
         return;

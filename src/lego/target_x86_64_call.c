@@ -217,7 +217,7 @@ static void take_result(struct compose *c, const struct ir_instr *i, const struc
     enum ir_type result = i->aggregate ? IR_BYTES : ir_type_of(i->callee_type->base);
     bool x87 = place->kind == ABI_REGISTERS && place->parts[0].class == ABI_X87;
     if (!i->object) {
-        if (x87)
+        for (int k = 0; x87 && k < place->n_parts; k++)
             x86_emit(c, "fstp\t%%st(0)");
         return;
     }
@@ -269,6 +269,22 @@ static void call_alloca(struct compose *c, const struct ir_instr *i)
         x86_store_bytes(c, X86_RAX, x86_object(c, i->object), 8);
 }
 
+/* Code of a shared object asks at run time (general dynamic); else the linker knows the place in
+   the thread's block (initial exec), or makes it known when the program starts. */
+static void find_thread_object(struct compose *c, const struct ir_instr *i)
+{
+    const char *symbol = compose_name(c, i->args[0].value->object);
+    if (c->pic) {
+        x86_emit(c, "data16 leaq\t%s@tlsgd(%%rip), %%rdi", symbol); /* as linkers want it */
+        x86_emit(c, ".value\t0x6666");
+        x86_emit(c, "rex64 call\t__tls_get_addr@PLT");
+    } else {
+        x86_emit(c, "movq\t%%fs:0, %%rax");
+        x86_emit(c, "addq\t%s@gottpoff(%%rip), %%rax", symbol);
+    }
+    x86_store_bytes(c, X86_RAX, x86_object(c, i->object), 8);
+}
+
 static void jump_to_callee(struct compose *c, const struct ir_instr *i)
 {
     const struct ir_expr *callee = i->callee;
@@ -284,6 +300,10 @@ void x86_call(struct compose *c, const struct ir_instr *i)
 {
     if (is_alloca(i)) {
         call_alloca(c, i);
+        return;
+    }
+    if (ir_is_thread_address(i)) {
+        find_thread_object(c, i);
         return;
     }
     struct outgoing out;

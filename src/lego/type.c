@@ -29,6 +29,8 @@ static const struct {
     [TYPE_ULONG] = {"unsigned long", 8, 5, false},
     [TYPE_LLONG] = {"long long", 8, 6, true},
     [TYPE_ULLONG] = {"unsigned long long", 8, 6, false},
+    [TYPE_INT128] = {"__int128", 16, 7, true},
+    [TYPE_UINT128] = {"unsigned __int128", 16, 7, false},
     [TYPE_FLOAT] = {"float", 4, 0, true},
     [TYPE_DOUBLE] = {"double", 8, 0, true},
     [TYPE_LDOUBLE] = {"long double", 16, 0, true},
@@ -69,6 +71,23 @@ struct type *type_array_of(struct heap *h, struct type *element, int64_t length)
     return t;
 }
 
+/* Laid out as an array of two parts (C11 6.2.5p13); __real__ and __imag__ are its fields. */
+struct type *type_complex_of(struct heap *h, struct type *part)
+{
+    struct type *t = heap_take(h, sizeof *t);
+    t->kind = TYPE_COMPLEX;
+    t->base = type_plain(part);
+    t->size = 2 * part->size;
+    t->align = part->align;
+    t->n = 2;
+    t->fields = heap_take(h, 2 * sizeof *t->fields);
+    t->fields[0] = (struct field){.name = "__real__", .type = t->base, .bit_width = -1};
+    t->fields[1] = (struct field){
+        .name = "__imag__", .type = t->base, .offset = part->size, .bit_width = -1};
+    t->plain = t;
+    return t;
+}
+
 struct type *type_with_volatile(struct heap *h, struct type *t)
 {
     if (t->is_volatile)
@@ -89,7 +108,7 @@ struct type *type_plain(const struct type *t)
 
 bool type_is_integer(const struct type *t)
 {
-    return t->kind >= TYPE_BOOL && t->kind <= TYPE_ULLONG;
+    return t->kind >= TYPE_BOOL && t->kind <= TYPE_UINT128;
 }
 
 bool type_is_float(const struct type *t)
@@ -99,7 +118,7 @@ bool type_is_float(const struct type *t)
 
 bool type_is_arithmetic(const struct type *t)
 {
-    return t->kind >= TYPE_BOOL && t->kind <= TYPE_LDOUBLE;
+    return t->kind >= TYPE_BOOL && t->kind <= TYPE_COMPLEX;
 }
 
 bool type_is_scalar(const struct type *t)
@@ -122,6 +141,11 @@ bool type_is_void(const struct type *t)
     return t->kind == TYPE_VOID;
 }
 
+bool type_is_pair(const struct type *t)
+{
+    return t->kind == TYPE_COMPLEX || t->kind == TYPE_INT128 || t->kind == TYPE_UINT128;
+}
+
 int type_rank(const struct type *t)
 {
     return type_is_integer(t) ? basics[t->kind].rank : 0;
@@ -138,6 +162,8 @@ static bool functions_same(const struct type *a, const struct type *b)
     return type_same(a->base, b->base);
 }
 
+/* Arrays of variable length are the same only when one declaration made them: their sizes are
+   variables, and stepping by another one's would be wrong. */
 bool type_same(const struct type *a, const struct type *b)
 {
     if (a->plain == b->plain)
@@ -145,10 +171,12 @@ bool type_same(const struct type *a, const struct type *b)
     if (a->kind != b->kind)
         return false;
     switch (a->kind) {
+    case TYPE_COMPLEX:
+        return type_same(a->base, b->base);
     case TYPE_POINTER:
         return a->base->is_volatile == b->base->is_volatile && type_same(a->base, b->base);
     case TYPE_ARRAY:
-        return a->length == b->length && type_same(a->base, b->base);
+        return a->length == b->length && a->bytes == b->bytes && type_same(a->base, b->base);
     case TYPE_FUNCTION:
         return functions_same(a, b);
     case TYPE_RECORD:
@@ -158,6 +186,7 @@ bool type_same(const struct type *a, const struct type *b)
     }
 }
 
+/* Values travel as 64 bits extended by their sign, so that equal values have equal bits. */
 uint64_t type_wrap(const struct type *t, uint64_t value)
 {
     if (t->kind == TYPE_BOOL)
@@ -202,6 +231,8 @@ static const char *declarator_text(struct heap *h, const struct type *t, const c
         return declarator_text(h, t->base, wrap ? heap_printf(h, "(%s)", star) : star);
     }
     case TYPE_ARRAY:
+        if (t->is_variable)
+            return declarator_text(h, t->base, heap_printf(h, "%s[*]", inner));
         if (t->length < 0)
             return declarator_text(h, t->base, heap_printf(h, "%s[]", inner));
         return declarator_text(h, t->base,
@@ -213,6 +244,9 @@ static const char *declarator_text(struct heap *h, const struct type *t, const c
         break;
     case TYPE_VA_LIST_TAG:
         base = "struct __va_list_tag";
+        break;
+    case TYPE_COMPLEX:
+        base = heap_printf(h, "_Complex %s", basics[t->base->kind].name);
         break;
     default:
         base = basics[t->kind].name;

@@ -19,17 +19,19 @@ void type_table_init(struct type_table *table, struct heap *h);
 struct type *type_pointer_to(struct heap *h, struct type *base);
 struct type *type_array_of(struct heap *h, struct type *element, int64_t length);
 struct type *type_with_volatile(struct heap *h, struct type *t);
+struct type *type_complex_of(struct heap *h, struct type *part);
 
 /** t without volatile at its top: what a value has, as opposed to an object. */
 struct type *type_plain(const struct type *t);
 
 bool type_is_integer(const struct type *t); /* _Bool and char too */
-bool type_is_float(const struct type *t);
-bool type_is_arithmetic(const struct type *t);
+bool type_is_float(const struct type *t);      /* real */
+bool type_is_arithmetic(const struct type *t); /* complex too */
 bool type_is_scalar(const struct type *t);
 bool type_is_signed(const struct type *t);  /* of an integer type; plain char is signed on x86-64 */
 bool type_is_aggregate(const struct type *t); /* array, record, va_list's tag */
 bool type_is_void(const struct type *t);
+bool type_is_pair(const struct type *t); /* complex or of 128 bits: a number of two words */
 int type_rank(const struct type *t);        /* of an integer type: C11 6.3.1.1 */
 
 /** Same type, volatile at the top apart; records by identity, functions by structure. */

@@ -158,12 +158,29 @@ static bool has_loop(const struct fragment *f)
     return false;
 }
 
+/** Does any line name or imply an xmm or x87 register? */
+static bool uses_floats(const struct fragment *f)
+{
+    for (int i = 0; i < f->n; i++) {
+        if (f->lines[i].mnemonic[0] == 'f') /* x87's, and no others */
+            return true;
+        for (int k = 0; k < f->lines[i].n_operands; k++) {
+            int reg = f->lines[i].operands[k].reg;
+            if (f->lines[i].operands[k].kind == FRAGMENT_REGISTER && X86_KIND(reg) >= X86_XMM)
+                return true;
+        }
+    }
+    return false;
+}
+
 /** Registers hold what a fragment must not depend on: new bits for each state. */
 static void random_entry(const struct verifier *v, struct rng *rng, struct emulate_registers *entry)
 {
     enum { ARITHMETIC_FLAGS = 0x8d5, ALWAYS = 0x2 };
     for (int i = 0; i < 16; i++) {
         entry->gpr[i] = rng_u64(rng);
+        if (!entry->floats)
+            continue;
         entry->xmm[i][0] = rng_u64(rng);
         entry->xmm[i][1] = entry->gpr[i] ^ 0x5555555555555555u;
     }
@@ -180,12 +197,13 @@ static ashlar_status run_states(struct verifier *v, const struct fragment *f,
     struct emulate_registers entry;
     struct emulate_result result;
     struct rng rng;
-    bool loops = has_loop(f);
+    bool loops = has_loop(f), floats = uses_floats(f);
     rng_seed(&rng, v->options.seed + 1);
     for (int i = 0; i < s->n; i++) {
         unsigned char *image = emulator_image(v->emulator);
         size_t limit = loops ? (size_t)(f->n + 16) * (size_t)(s->results[i].labels + 2) * 4 : 0;
         memcpy(image, s->inputs + s->layout.size * (size_t)i, s->layout.size);
+        entry.floats = floats || i == 0;
         random_entry(v, &rng, &entry);
         ashlar_status status = emulator_run(v->emulator, &entry, limit, &result, err);
         if (status != ASHLAR_OK)

@@ -13,8 +13,18 @@
 #include <xxhash.h>
 
 #include "lego/reference_text.h"
+#include "lego/state_steer.h"
 
 enum { FIRST_ROUND = 80, ROUNDS = 8, LEAST = 32, TRIES_PER_STATE = 10, EXAMPLES = 4 };
+
+/*
+ * Filling memory takes most of the time of a state. So a number of states of each mix are made in
+ * full and kept, and the others are made out of them (state_renew), where so many fit these bytes.
+ */
+enum { BASES = 16, BASES_BYTES = 16 << 20 };
+
+/** Of the states of a block that compares, one in so many is steered (state_steer.h). */
+enum { STEERED = 6 };
 
 int vectors_least(int wanted)
 {
@@ -75,7 +85,10 @@ struct gathering {
     const struct block *block;
     struct rng rng;
     struct rates rates;
+    struct steer_program program;
     unsigned char *background;
+    unsigned char *bases; /* (STATE_MIXES, BASES, size); NULL: every state is made in full */
+    int n_bases[STATE_MIXES];
     struct reference_result *results; /* (capacity) of a round */
     unsigned char *mixes;             /* (capacity) of a round */
     int capacity, tries;
@@ -83,17 +96,28 @@ struct gathering {
     struct outcome outcomes[REFERENCE_OUTCOMES];
 };
 
+static int round_size(int wanted)
+{
+    return wanted / ROUNDS > FIRST_ROUND ? wanted / ROUNDS : FIRST_ROUND;
+}
+
 static bool gathering_init(struct gathering *g, struct verifier *v, const struct block *block)
 {
     struct vectors *s = &v->vectors;
     size_t size = s->layout.size;
     size_t capacity = references_room() / 2 / size;
     *g = (struct gathering){.v = v, .block = block};
+    size_t enough = (size_t)(v->options.vectors + round_size(v->options.vectors));
+    if (capacity > enough)
+        capacity = enough; /* the states of all blocks in the same memory, warm in caches */
     g->capacity = capacity < REFERENCE_MAX_STATES ? (int)capacity : REFERENCE_MAX_STATES;
     int outcomes = 2 * reference_branches(block);
     g->n_outcomes = outcomes < REFERENCE_OUTCOMES ? outcomes : REFERENCE_OUTCOMES;
     rng_seed(&g->rng, v->options.seed ^ s->identity);
+    steer_program_init(&g->program, block);
     g->background = malloc(size);
+    bool has_bases = size <= BASES_BYTES / (STATE_MIXES * BASES);
+    g->bases = has_bases ? malloc(size * STATE_MIXES * BASES) : NULL;
     g->results = calloc((size_t)g->capacity, sizeof *g->results);
     g->mixes = malloc((size_t)g->capacity);
     s->results = calloc((size_t)g->capacity, sizeof *s->results);
@@ -108,7 +132,9 @@ static bool gathering_init(struct gathering *g, struct verifier *v, const struct
 
 static void gathering_fini(struct gathering *g)
 {
+    steer_program_fini(&g->program);
     free(g->background);
+    free(g->bases);
     free(g->results);
     free(g->mixes);
 }
@@ -134,14 +160,33 @@ static int choose_rare(struct gathering *g)
     return chosen;
 }
 
+/** A new entry state: in full, or out of a base. */
+static void make_new(struct gathering *g, int mix, unsigned char *image)
+{
+    const struct vectors *s = &g->v->vectors;
+    size_t size = s->layout.size;
+    unsigned char *bases = g->bases ? g->bases + size * (size_t)(mix * BASES) : NULL;
+    if (bases && g->n_bases[mix] == BASES) {
+        memcpy(image, bases + size * rng_below(&g->rng, BASES), size);
+        state_renew(&s->layout, g->block, &s->hints, mix, image, &g->rng);
+        return;
+    }
+    state_fill(&s->layout, g->block, &s->hints, mix, g->background, image, &g->rng);
+    if (bases)
+        memcpy(bases + size * (size_t)g->n_bases[mix]++, image, size);
+}
+
 /** Makes one entry state: a new one, or one near a state that took a rare outcome or its opposite.
  */
 static void make_state(struct gathering *g, int mix, unsigned char *image)
 {
     const struct vectors *s = &g->v->vectors;
     int rare = g->tries % 2 ? choose_rare(g) : -1;
-    if (rare < 0) {
-        state_fill(&s->layout, g->block, &s->hints, mix, g->background, image, &g->rng);
+    bool steered = g->program.n_comparisons && g->tries % STEERED == 0;
+    if (rare < 0 || steered) {
+        make_new(g, mix, image);
+        if (steered)
+            state_steer(&g->program, &s->layout, g->block, image, &g->rng);
         return;
     }
     const struct outcome *o = &g->outcomes[g->outcomes[rare].count ? rare : rare ^ 1];
@@ -191,6 +236,13 @@ static ashlar_status run_round(struct gathering *g, int n, ashlar_error *err)
     return status;
 }
 
+/** A loop that is too long for every state: the costliest way to find nothing. */
+static bool is_hopeless(const struct vectors *s)
+{
+    enum { ENOUGH = 1500 };
+    return s->n == 0 && s->reasons[REFERENCE_ENDLESS] == s->discarded && s->discarded >= ENOUGH;
+}
+
 static ashlar_status gather(struct gathering *g, ashlar_error *err)
 {
     struct vectors *s = &g->v->vectors;
@@ -199,9 +251,10 @@ static ashlar_status gather(struct gathering *g, ashlar_error *err)
         wanted = g->capacity; /* objects of many pages: fewer states fit */
     int most = wanted * TRIES_PER_STATE + FIRST_ROUND;
     ashlar_status status = ASHLAR_OK;
-    while (status == ASHLAR_OK && s->n < wanted && g->tries < most) {
-        int n = wanted / ROUNDS > FIRST_ROUND ? wanted / ROUNDS : FIRST_ROUND;
-        if (s->discarded <= s->n && n > wanted - s->n)
+    while (status == ASHLAR_OK && s->n < wanted && g->tries < most && !is_hopeless(s)) {
+        int n = round_size(wanted);
+        bool learned = s->n && !s->discarded && !g->n_outcomes; /* there is nothing to adapt to */
+        if (learned || (s->discarded <= s->n && n > wanted - s->n))
             n = wanted - s->n;
         if (n > g->capacity - s->n)
             n = g->capacity - s->n;

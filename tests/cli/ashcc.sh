@@ -31,7 +31,7 @@ printf '#ifndef EXTRA\n#define EXTRA 2\n#endif\n' > half.h
 cat > odd.c << 'END'
 int keep = 3;
 int plain(int n) { static int calls = 40; return calls++ + n + keep; }
-int odd(int n) { static int calls = 1; _Complex double z = n; return (int)__real__ z + calls++ + keep; }
+int odd(int n) { static int calls = 1; _Float128 z = n; return (int)z + calls++ + keep; }
 int main(void) { plain(0); odd(9); return plain(1) + odd(5) - 40 - 1 - 1 - 3 - 5 - 2 - 3; }
 END
 
@@ -153,7 +153,7 @@ done
 expect 0 "$ashcc" --cache=off --translator=replay:bad.jsonl "$replay" hello.c half.c -o hello
 [ "$(./hello)" = "hello 45" ] || fail "with two translators it said: $(./hello)"
 expect 5 "$ashcc" "$replay" -c odd.c
-err_has 'odd.c:3:[0-9]*: _Complex is not supported'
+err_has 'odd.c:3:[0-9]*: _Float128 is not supported'
 printf 'int f(void) { return 1 +; }\n' > wrong.c
 expect 3 "$ashcc" -c wrong.c
 err_has '^ashcc: wrong.c:1:'

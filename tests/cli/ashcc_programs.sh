@@ -18,6 +18,8 @@ int counter = 5;
 static int hidden = 7;
 extern int from_main;
 int table[10];
+__thread int per_thread = 4;
+extern __thread int of_main;
 const char *names[] = {"even", "odd"};
 typedef int (*function)(int);
 extern int nobody(int) __attribute__((weak)), nothing __attribute__((weak));
@@ -28,7 +30,7 @@ int work(int n)
 {
     function f = pick(n & 1);
     int (*print)(const char *, ...) = printf;
-    counter += f(n);
+    counter += f(n) + ++per_thread + of_main;
     table[n % 10] = counter;
     from_main = ++hidden;
     if (nobody || &nothing)
@@ -45,6 +47,9 @@ cat > main.c << 'END'
 #include <string.h>
 extern int counter, table[10];
 int work(int), twice(int), from_main;
+extern __thread int per_thread;
+__thread int of_main = 30;
+static __thread char unset[8];
 double (*root)(double) = sqrt;
 struct mixed { double d; int i; };
 struct wide { long a[5]; };
@@ -128,7 +133,7 @@ int main(void)
     int (*f)(int) = twice, r = work(3) + work(4);
     struct mixed m = {2.5, 7};
     struct wide w = widen(m, (struct wide){{1, 2, 3, 4, 5}}, 1.5f, 'a');
-    counter += 10;
+    counter += 10 + per_thread++ + unset[5]++ + of_main--;
     printf("%d %d %d %d %d\n", r, counter, from_main, table[3] + f(4), root == sqrt);
     printf("%g %ld %ld %s %d\n", add(2, 1, 2.5, m, 4, 5.5, m), w.a[0], w.a[4], flexible.name,
            flexible.values[2]);

@@ -5,7 +5,9 @@
  * checks that itself and would refuse with "this definition"), and its types agree with libclang's
  * ("that libclang gives").
  *
- * Sources: src/lego/reader_clang.c src/lego/reader_clang_asm.c src/lego/reader_clang_attribute.c
+ * Sources: src/lego/reader_clang.c src/lego/reader_clang_alignment.c src/lego/reader_clang_asm.c
+ * Sources: src/lego/reader_clang_atomic.c src/lego/reader_clang_attribute.c
+ * Sources: src/lego/reader_clang_error.c
  * Sources: src/lego/reader_clang_builtin.c src/lego/reader_clang_call.c
  * Sources: src/lego/reader_clang_convert.c src/lego/reader_clang_cursor.c
  * Sources: src/lego/reader_clang_decl.c src/lego/reader_clang_expr.c
@@ -37,7 +39,8 @@ static const char declarations[] =
     "f; }; }; } S;\n"
     "extern int printf(const char *, ...); int call(int, double); S make(void); static S "
     "table[4];\n"
-    "int global; volatile short wild; int (*pointer)(int, double) = call;\n";
+    "int global; volatile short wild; int (*pointer)(int, double) = call;\n"
+    "double _Complex c; __int128 wide; static _Thread_local _Alignas(S) int own;\n";
 
 /* Any of these stands where a value is wanted; % is another value, @ an object. */
 static const char *const values[] = {"1",
@@ -95,11 +98,26 @@ static const char *const values[] = {"1",
                                      "*(p + (char)(%))",
                                      "p - s.c",
                                      "__builtin_constant_p((%))",
+                                     "__real__(c * (%))",
+                                     "(int)(c + (%))",
+                                     "(c == (%)) + !c",
+                                     "__imag__ ~c + __real__ 1.5i",
+                                     "(double)(c /= (%))",
+                                     "(long)(wide + (%))",
+                                     "(wide < (%))",
+                                     "(int)((__int128)(int)(%) >> 3)",
+                                     "(unsigned char)(wide *= (int)(%))",
+                                     "v[(%) && 1][(char)(%)]",
+                                     "(long)sizeof v + (long)sizeof v[0]",
+                                     "(*(v + (short)(%)))[1]",
+                                     "__sync_fetch_and_add(&y, (int)(%))",
+                                     "__atomic_load_n(&w, 5)",
+                                     "__sync_bool_compare_and_swap(p, (int)(%), 3)",
                                      "printf(\"%%d\", @)"};
 
 static const char *const objects[] = {"x",    "y",   "z",     "w",   "global", "wild",
                                       "s.a",  "s.b", "s.d",   "s.e", "s.f",    "table[1].a",
-                                      "p[1]", "*p",  "(*&y)", "(x)"};
+                                      "p[1]", "*p",  "(*&y)", "(x)", "own"};
 
 /* Statements; $ is another statement. */
 static const char *const statements[] = {
@@ -119,6 +137,11 @@ static const char *const statements[] = {
     "s = make();",
     "return (int)(%);",
     "{ static int n = 3; char b[] = \"abc\"; n += b[1]; }",
+    "c = (%); c++;",
+    "wide = (%); wide = wide ? -wide : ~wide;",
+    "{ short v[(y & 3) + 1][y | 1]; typeof(v) *q = &v; v[0][0] = (%); w = sizeof *q; $ }",
+    "{ typedef int T[y + 1]; T t; int (*q)[y + 1] = &t; (*q)[0] = (%); q++; }",
+    "__atomic_store_n(&w, (long)(%), 5);",
     "asm(\"\" : \"+r\"(x) : : \"memory\");",
     ";"};
 
@@ -154,7 +177,7 @@ static void expand(struct generator *g, const char *pattern, int depth)
 static void generate(struct generator *g)
 {
     buf_puts(&g->out, declarations);
-    buf_puts(&g->out, "int f(char x, unsigned y, double z, long w, short *p) { S s = {0};\n");
+    buf_puts(&g->out, "int f(char x, unsigned y, double z, long w, short *p) { S s = {0}; int v[x & 3][y];\n");
     for (int i = 0; g->left > 0 && i < 40; i++) {
         expand(g, "$", 6);
         buf_puts(&g->out, "\n");

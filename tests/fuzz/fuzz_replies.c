@@ -2,7 +2,7 @@
  * fuzz_replies.c: whatever a server says: a fragment that is part of it, or a reason in one line; a
  * key is never in the reason. And whatever a model says: the extracted fragment lies inside.
  *
- * Sources: src/lego/translate_http.c src/lego/prompt.c src/lego/json_line.c
+ * Sources: src/lego/translate_http.c src/lego/prompt.c src/lego/json_line.c src/lego/share.c
  * Libraries: -lcurl -ljansson
  */
 #include "lego/prompt.h"

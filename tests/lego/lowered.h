@@ -104,7 +104,7 @@ static inline int lowered_build_and_run(const char *text, size_t length, const c
 {
     char folder[] = "/tmp/ashlar-lower-XXXXXX", command[400];
     assert_non_null(mkdtemp(folder));
-    snprintf(command, sizeof command, "cc -w -O0 %s -x c - -o %s/program -lm", flags, folder);
+    snprintf(command, sizeof command, "cc -w -O0 %s -x c - -o %s/program -lm -latomic", flags, folder);
     FILE *cc = popen(command, "w");
     assert_non_null(cc);
     fwrite(text, 1, length, cc);

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <time.h>
+
 #include "base/os.h"
 #include "lego/assemble.h"
 #include "lego/fragment.h"
@@ -524,10 +526,11 @@ static void test_many_backward_jumps_are_done_quickly(void **state)
     buf_init(&text, 1 << 16);
     for (int i = 0; i < 1900; i++)
         buf_printf(&text, ".L%d:jmp .L%d\n", i, i ? i - 1 : 1899);
-    double start = os_time_seconds();
+    clock_t start = clock(); /* processor time: others may have the machine */
     lint(text.data, &err);
-    assert_true(os_time_seconds() - start < 5);
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     buf_fini(&text);
+    assert_true(seconds < 5);
 }
 
 int main(void)

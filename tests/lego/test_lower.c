@@ -79,6 +79,11 @@ PROGRAM(variable_arguments_are_fetched, "varargs")
 PROGRAM(pointers_count_in_elements, "pointers")
 PROGRAM(earlier_values_survive_later_effects, "sequence")
 PROGRAM(builtins_compute, "builtins")
+PROGRAM(complex_numbers_compute, "complex")
+PROGRAM(numbers_of_128_bits_compute, "int128")
+PROGRAM(each_thread_has_its_own_objects, "threads")
+PROGRAM(arrays_have_the_length_they_are_given, "vlas")
+PROGRAM(atomic_operations_are_calls, "atomics")
 
 /* ---- what the text shows ------------------------------------------------------------------- */
 
@@ -164,7 +169,7 @@ static void a_function_that_is_refused_leaves_the_others(void **state)
 {
     (void)state;
     struct ir_unit *ir = lowered_unit(
-        "int a(int n) { return __sync_fetch_and_add(&n, 1); }\nint b(void) { return 1; }\n");
+        "int a(int n) { return (int)(_Float128)n; }\nint b(void) { return 1; }\n");
     int refused = 0;
     for (int i = 0; i < ir->n_functions; i++)
         if (ir->functions[i].refused) {
@@ -174,6 +179,30 @@ static void a_function_that_is_refused_leaves_the_others(void **state)
         }
     assert_int_equal(refused, 1);
     assert_int_equal(ir->n_functions, 2);
+    unit_free(ir->unit);
+}
+
+/* The message of a unit's refused definition of this name; NULL: it is lowered or not there. */
+static const char *why_refused(const struct ir_unit *ir, const char *name)
+{
+    for (int i = 0; i < ir->n_functions; i++)
+        if (strcmp(ir->functions[i].decl->name, name) == 0)
+            return ir->functions[i].refused;
+    return NULL;
+}
+
+static void data_that_are_refused_leave_the_others(void **state)
+{
+    (void)state;
+    struct ir_unit *ir = lowered_unit("_Float128 big = 1;\nint small = 2;\n"
+                                      "int user(void) { return big > 0; }\n"
+                                      "int owner(void) { static _Float128 z; return z > 0; }\n"
+                                      "int other(void) { return small; }\n");
+    assert_non_null(strstr(why_refused(ir, "big"), "test.c:1:11: _Float128"));
+    assert_non_null(strstr(why_refused(ir, "user"), "test.c:3:"));
+    assert_non_null(strstr(why_refused(ir, "owner"), "test.c:4:"));
+    assert_null(why_refused(ir, "other"));
+    assert_int_equal(ir->n_data, 1);
     unit_free(ir->unit);
 }
 
@@ -206,6 +235,11 @@ int main(void)
         cmocka_unit_test(pointers_count_in_elements),
         cmocka_unit_test(earlier_values_survive_later_effects),
         cmocka_unit_test(builtins_compute),
+        cmocka_unit_test(complex_numbers_compute),
+        cmocka_unit_test(numbers_of_128_bits_compute),
+        cmocka_unit_test(each_thread_has_its_own_objects),
+        cmocka_unit_test(arrays_have_the_length_they_are_given),
+        cmocka_unit_test(atomic_operations_are_calls),
         cmocka_unit_test(main_without_return_gives_0),
         cmocka_unit_test(a_packed_field_is_stored_no_wider_than_it_is),
         cmocka_unit_test(a_pure_condition_is_one_branch),
@@ -213,6 +247,7 @@ int main(void)
         cmocka_unit_test(unused_static_functions_are_dropped),
         cmocka_unit_test(equal_literals_are_one_object),
         cmocka_unit_test(a_function_that_is_refused_leaves_the_others),
+        cmocka_unit_test(data_that_are_refused_leave_the_others),
         cmocka_unit_test(regions_are_nested_statements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
- * test_model_text.c: the block model's language: the question for a block, a fragment there and back, and
- * answers that are none.
+ * test_model_text.c: the block model's language: the question for a block, a fragment there and
+ * back, and answers that are none.
  */
 #include "lowered.h"
 

@@ -1,0 +1,252 @@
+/*
+ * differential.c: see differential.h. For each function: batches of vectors, each run by cc's version twice and by
+ * ours, compared (differential_compare.c), counted. Kinds of vectors on which cc's version is
+ * defined are made more often, none is given up.
+ *
+ * Invariant: nothing of the compiled file runs in this process; the harness runs it without rights.
+ */
+#include "ashcc/differential.h"
+
+#include "ashcc/differential_build.h"
+#include "ashcc/differential_compare.h"
+#include "ashcc/differential_vectors.h"
+#include "ashcc/process.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { N_RUNS = 3, THEIRS = 0, AGAIN = 1, OURS = 2, REASON_MAX = 4096, MILLISECONDS = 60 };
+
+/** One program's side of the exchange. */
+struct side {
+    int fd;
+    size_t bytes;
+    struct differential_exchange *exchange;
+    struct differential_run run;
+};
+
+struct tally {
+    int compared, discarded, differing;
+    int tried[DIFFERENTIAL_MIXES], defined[DIFFERENTIAL_MIXES];
+};
+
+struct differential {
+    const struct differential_options *options;
+    struct differential_plan plan;
+    struct side sides[N_RUNS];
+    struct rng rng;
+    struct buf first; /* the function's first difference */
+    int width;        /* of the names' column */
+};
+
+/* ---- running ---- */
+
+static ashlar_status open_side(struct side *s, const struct differential_plan *plan,
+                               ashlar_error *err)
+{
+    size_t entries = (size_t)(plan->n_calls + plan->n_data);
+    s->bytes = sizeof *s->exchange + sizeof(uint64_t) * entries +
+               plan->statics_bytes * DIFFERENTIAL_BATCH;
+    s->fd = memfd_create("ashcc-differential", 0); /* the harness inherits it */
+    void *at = MAP_FAILED;
+    if (s->fd >= 0 && ftruncate(s->fd, (off_t)s->bytes) == 0)
+        at = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (at == MAP_FAILED)
+        return error_memory(err, s->bytes, "the vectors");
+    s->exchange = at;
+    s->run.exchange = at;
+    s->run.addresses = (const uint64_t *)(s->exchange + 1);
+    s->run.statics = (const unsigned char *)(s->run.addresses + entries);
+    return ASHLAR_OK;
+}
+
+static void close_side(struct side *s)
+{
+    if (s->exchange)
+        munmap(s->exchange, s->bytes);
+    if (s->fd >= 0)
+        close(s->fd);
+}
+
+/* Ours gets more time, so that a machine that is busy makes no difference. */
+static ashlar_status run_side(struct differential *d, int side, ashlar_error *err)
+{
+    static const int garbage[N_RUNS] = {0x11, 0xc6, 0x11};
+    struct side *s = &d->sides[side];
+    struct words command = {0};
+    int code;
+    s->exchange->garbage = garbage[side];
+    s->exchange->milliseconds = side == OURS ? 4 * MILLISECONDS : MILLISECONDS;
+    words_add(&command, side == OURS ? d->plan.ours : d->plan.theirs);
+    words_printf(&command, "%d", s->fd);
+    ashlar_status status = process_run(&command, (struct process_mode){0}, &code, err);
+    words_fini(&command);
+    if (status == ASHLAR_OK && code != 0)
+        status = error_set(err, ASHLAR_FAILED,
+                           "%s: --differential: the functions cannot be run here (%s, status %d)",
+                           d->options->source,
+                           code == 4 ? "no seccomp" : "the harness ended before its work", code);
+    return status;
+}
+
+static int choose_mix(struct differential *d, const struct tally *tally)
+{
+    uint32_t weights[DIFFERENTIAL_MIXES], total = 0;
+    for (int m = 0; m < DIFFERENTIAL_MIXES; m++) {
+        weights[m] = 16 + 128 * (uint32_t)tally->defined[m] / (uint32_t)(tally->tried[m] + 1);
+        total += weights[m];
+    }
+    uint32_t at = rng_below(&d->rng, total);
+    int m = 0;
+    while (at >= weights[m])
+        at -= weights[m++];
+    return m;
+}
+
+static void note_difference(struct differential *d, const struct differential_function *f, int i,
+                            const struct buf *why)
+{
+    buf_clear(&d->first);
+    differential_vector_print(f->ir->decl->name, f->ir->decl->type,
+                              &d->sides[OURS].exchange->inputs[i], &d->first);
+    buf_printf(&d->first, ": %s", why->length ? why->data : "");
+}
+
+static void count(struct differential *d, const struct differential_function *f, int i, int mix,
+                  struct tally *tally)
+{
+    struct buf why;
+    buf_init(&why, REASON_MAX);
+    enum differential_verdict verdict =
+        differential_compare(&d->plan, f, &d->sides[THEIRS].run, &d->sides[AGAIN].run,
+                             &d->sides[OURS].run, i, &why);
+    tally->tried[mix]++;
+    tally->defined[mix] += verdict != DIFFERENTIAL_DISCARD;
+    tally->discarded += verdict == DIFFERENTIAL_DISCARD;
+    tally->compared += verdict != DIFFERENTIAL_DISCARD;
+    if (verdict == DIFFERENTIAL_DIFFERENT && tally->differing++ == 0)
+        note_difference(d, f, i, &why);
+    buf_fini(&why);
+}
+
+static ashlar_status run_batch(struct differential *d, const struct differential_function *f, int n,
+                               struct tally *tally, ashlar_error *err)
+{
+    int mixes[DIFFERENTIAL_BATCH];
+    struct differential_exchange *first = d->sides[0].exchange;
+    first->function = f->call;
+    first->n = n;
+    for (int i = 0; i < n; i++) {
+        mixes[i] = choose_mix(d, tally);
+        differential_vector_make(f->ir->decl->type, mixes[i], &d->rng, &first->inputs[i]);
+    }
+    ashlar_status status = ASHLAR_OK;
+    for (int side = 0; side < N_RUNS && status == ASHLAR_OK; side++) {
+        struct differential_exchange *x = d->sides[side].exchange;
+        x->function = f->call;
+        x->n = n;
+        if (side)
+            memcpy(x->inputs, first->inputs, sizeof x->inputs[0] * (size_t)n);
+        for (int i = 0; i < n; i++) /* what the run before has ended is discarded */
+            x->skip[i] = side && d->sides[side - 1].exchange->results[i].outcome !=
+                                     DIFFERENTIAL_RETURNED;
+        status = run_side(d, side, err);
+    }
+    for (int i = 0; i < n && status == ASHLAR_OK; i++)
+        count(d, f, i, mixes[i], tally);
+    return status;
+}
+
+/* ---- the table ---- */
+
+/* The first function called that neither the file nor the harness has; NULL: none directly. */
+static const char *unknown_callee(const struct ir_function *f)
+{
+    for (int i = 0; i < f->n_code; i++) {
+        const struct ir_instr *in = &f->code[i];
+        const struct ir_object *o =
+            in->code == IR_CALL && in->callee->op == IR_ADDRESS ? in->callee->object : NULL;
+        if (o && o->decl && !o->decl->is_defined && !differential_is_known(o->name))
+            return o->decl->name;
+    }
+    return NULL;
+}
+
+static void put_row(const struct differential *d, const struct differential_function *f,
+                    const struct tally *t, struct buf *out)
+{
+    const char *callee = f->left_out || t->compared ? NULL : unknown_callee(f->ir);
+    buf_printf(out, "%-*s ", d->width, f->ir->decl->name);
+    if (f->left_out || callee) {
+        buf_printf(out, "%8s %9s %9s  left out: ", "-", "-", "-");
+        buf_printf(out, callee ? "calls %s, which is not known here\n" : "%s\n",
+                   callee ? callee : f->left_out);
+        return;
+    }
+    buf_printf(out, "%8d %9d %9d", t->compared, t->discarded, t->differing);
+    if (t->differing)
+        buf_printf(out, "  %s", d->first.length ? d->first.data : "");
+    else if (t->compared == 0)
+        buf_puts(out, "  no vector without undefined behaviour");
+    buf_puts(out, "\n");
+}
+
+static ashlar_status check_function(struct differential *d, const struct differential_function *f,
+                                    struct buf *out, int *differing, ashlar_error *err)
+{
+    struct tally tally = {0};
+    ashlar_status status = ASHLAR_OK;
+    buf_clear(&d->first);
+    for (int done = 0; !f->left_out && done < d->options->vectors && status == ASHLAR_OK;) {
+        int left = d->options->vectors - done;
+        int n = left < DIFFERENTIAL_BATCH ? left : DIFFERENTIAL_BATCH;
+        status = run_batch(d, f, n, &tally, err);
+        done += n;
+    }
+    if (status == ASHLAR_OK)
+        put_row(d, f, &tally, out);
+    *differing += tally.differing > 0;
+    return status;
+}
+
+static void put_head(struct differential *d, struct buf *out)
+{
+    enum { NARROW = 8, WIDE = 32 };
+    d->width = NARROW;
+    for (int i = 0; i < d->plan.n_functions; i++) {
+        int n = (int)strlen(d->plan.functions[i].ir->decl->name);
+        if (n > d->width)
+            d->width = n < WIDE ? n : WIDE;
+    }
+    buf_printf(out, "%s: beside %s, %d vectors per function, seed %" PRIu64 "\n",
+               d->options->source, d->options->cc, d->options->vectors, d->options->seed);
+    buf_printf(out, "%-*s %8s %9s %9s\n", d->width, "function", "compared", "discarded",
+               "differing");
+}
+
+ashlar_status differential_run(const struct differential_options *options,
+                               const struct ir_unit *unit, const struct report *report,
+                               const struct buf *assembly, struct buf *out, int *differing,
+                               ashlar_error *err)
+{
+    struct differential d = {.options = options, .sides = {{.fd = -1}, {.fd = -1}, {.fd = -1}}};
+    *differing = 0;
+    rng_seed(&d.rng, options->seed);
+    buf_init(&d.first, REASON_MAX);
+    ashlar_status status = differential_build(options, unit, report, assembly, &d.plan, err);
+    for (int i = 0; i < N_RUNS && status == ASHLAR_OK; i++)
+        status = open_side(&d.sides[i], &d.plan, err);
+    if (status == ASHLAR_OK)
+        put_head(&d, out);
+    for (int i = 0; i < d.plan.n_functions && status == ASHLAR_OK; i++)
+        status = check_function(&d, &d.plan.functions[i], out, differing, err);
+    for (int i = 0; i < N_RUNS; i++)
+        close_side(&d.sides[i]);
+    differential_plan_fini(&d.plan);
+    buf_fini(&d.first);
+    return status;
+}
