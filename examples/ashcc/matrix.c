@@ -20,7 +20,7 @@ static double form(double a[N][N])
 {
     double total = 0, x[N];
     for (int i = 0; i < N; i++)
-        x[i] = i % 2 ? -(i + 1) * 0.5 : i * 0.5 + 1;
+        x[i] = i % 2 ? -(i + 1) / 2.0 : i / 2.0 + 1;
     for (int i = 0; i < N; i++) {
         for (int j = 0; j < N; j++)
             total += x[i] * a[i][j] * x[j];
@@ -33,7 +33,7 @@ int main(void)
     double a[N][N], b[N][N], c[N][N];
     for (int i = 0; i < N; i++) {
         for (int j = 0; j < N; j++) {
-            a[i][j] = i == j ? 2.0 : 0.125 * (i + j);
+            a[i][j] = i == j ? 2.0 : (i + j) / 8.0;
             b[i][j] = (i - j) * 0.5;
         }
     }

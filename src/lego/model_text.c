@@ -593,7 +593,9 @@ static bool read_operand(struct reader *r)
     case '+':
         return spelled_number(letters, &value) && buf_printf(r->out, "$%lld", (long long)value);
     case '-':
-        return spelled_number(letters, &value) && buf_printf(r->out, "$-%lld", (long long)value);
+        /* In unsigned arithmetic: the least number has no positive counterpart. */
+        return spelled_number(letters, &value) &&
+               buf_printf(r->out, "$%lld", (long long)(0 - (uint64_t)value));
     case '>':
         return buf_printf(r->out, "x%d", letters_ordinal(letters));
     case '^':
