@@ -396,6 +396,28 @@ def shapes():
         yield text
 
 
+def addresses(seed):
+    """One program that stores, compares and moves addresses of places inside of objects."""
+    rng = random.Random(seed)
+    places = ("&a &b[0] &b[3] &b[7] &x &x.r[1] &x.q &y.m &ga &gb[0] &gb[4] &gb[8] &gx &gx.r[2] &gx.q &gy.m").split()
+    targets = "x.p x.q x.r[0] x.r[3] gx.p gx.r[1] pp[0] pp[2] gp[0] gp[3] p gq *pv pv[2]".split()
+    lines = [f"{t} = (void *){s};" for t in targets for s in (*places, "b", "gb", "0", "p", "gq")]
+    for place in places:
+        for p in ("p", "gq", "x.p", "gx.q", "*pv"):
+            for op in ("==", "!=", "<", ">="):
+                lines += [f"k = (void *){p} {op} (void *){place};", f"if ((void *){place} {op} (void *){p}) k++;"]
+    lines += [f"{t} = (void *)({s} {i});" for s in ("b", "gb", "&b[2]", "&gb[3]", "&x.r[1]", "&gx.r[1]")
+              for i in ("+ i", "- u", "+ 3", "- (i + 1)") for t in ("p", "gq", "pv", "x.p")]
+    rng.shuffle(lines)
+    text = ("struct sx { long pad; char *p; int *q; void *r[4]; }; struct sy { int z; short m; };\n"
+            "int ga, gb[9]; struct sx gx; struct sy gy; int *gp[5]; static void *gq; void *use(void *);\n")
+    for n in range(0, len(lines), 14):
+        body = "\n    ".join(lines[n:n + 14])
+        text += (f"void f{n}(void **pv, int i, unsigned u)\n{{\n    int a = 0, b[9], k = 0, *pp[5];\n    struct sx x;\n"
+                 f"    struct sy y;\n    void *p = pv;\n    use(&a); use(b); use(&x); use(&y); use(pp);\n    {body}\n}}\n")
+    return text
+
+
 def run(command, seconds, **kwargs):
     try:
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **kwargs)
@@ -425,8 +447,9 @@ def make(args):
     with open(args.out, "a") as out, tempfile.TemporaryDirectory() as folder:
         sources = sorted(glob.glob(args.sources)) if args.sources else None
         if args.shapes:
-            sources = [os.path.join(folder, f"shapes{n}.c") for n in range(len(ARITHMETIC))]
-            for source, text in zip(sources, shapes()):
+            texts = [*shapes(), addresses(args.seed)]
+            sources = [os.path.join(folder, f"shapes{n}.c") for n in range(len(texts))]
+            for source, text in zip(sources, texts):
                 with open(source, "w") as f:
                     f.write(text)
         while time.time() - started < args.seconds:
