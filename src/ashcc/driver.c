@@ -135,6 +135,7 @@ static ashlar_status run_unit(struct driver *d, int index, int *code, ashlar_err
     words_add(&command, "--ashcc-unit");
     words_printf(&command, "%d", index);
     words_add(&command, d->folder);
+    words_printf(&command, "%d", (int)getpid());
     for (int i = 1; d->argv[i]; i++)
         words_add(&command, d->argv[i]);
     ashlar_status status =

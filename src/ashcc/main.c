@@ -119,9 +119,9 @@ static int run(const struct arguments *a, char **argv)
     return compile(a, argv);
 }
 
-/* "--ashcc-unit INDEX FOLDER" before the command line: see unit.h. */
+/* "--ashcc-unit INDEX FOLDER DRIVER" before the command line: see unit.h. */
 struct unit_call {
-    const char *index, *folder;
+    const char *index, *folder, *driver;
 };
 
 static int run_unit(const struct arguments *a, const struct unit_call *call)
@@ -133,10 +133,9 @@ static int run_unit(const struct arguments *a, const struct unit_call *call)
         return ui_fail(&err);
     }
     /* Should the driver be killed, nobody else would stop us and remove its folder. */
-    pid_t driver = getppid();
-    process_follow_parent();
+    process_follow_parent(atoi(call->driver));
     int code = unit_run(a, index, call->folder);
-    if (getppid() != driver)
+    if (process_orphaned())
         process_folder_remove(call->folder);
     return code;
 }
@@ -161,11 +160,11 @@ int main(int argc, char **argv)
     int none, code;
 
     occupy_standard_streams();
-    if (argc > 3 && strcmp(argv[1], "--ashcc-unit") == 0) {
-        call = (struct unit_call){argv[2], argv[3]};
-        argv[3] = argv[0];
-        argv += 3;
-        argc -= 3;
+    if (argc > 4 && strcmp(argv[1], "--ashcc-unit") == 0) {
+        call = (struct unit_call){argv[2], argv[3], argv[4]};
+        argv[4] = argv[0];
+        argv += 4;
+        argc -= 4;
     }
     process_catch_signals();
     ashlar_status status = arguments_parse(&a, argc, argv, &err);

@@ -21,7 +21,7 @@
 
 extern char **environ;
 
-static volatile sig_atomic_t n_signals;
+static volatile sig_atomic_t n_signals, orphaned;
 
 static void on_signal(int number)
 {
@@ -52,10 +52,10 @@ void process_catch_signals(void)
 static void on_orphaned(int number)
 {
     (void)number;
-    n_signals = 1;
+    orphaned = n_signals = 1;
 }
 
-void process_follow_parent(void)
+void process_follow_parent(pid_t parent)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -63,6 +63,13 @@ void process_follow_parent(void)
     action.sa_handler = on_orphaned;
     sigaction(SIGUSR1, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    if (getppid() != parent)
+        on_orphaned(0); /* it was killed before we asked to be told */
+}
+
+bool process_orphaned(void)
+{
+    return orphaned != 0;
 }
 
 bool process_interrupted(void)

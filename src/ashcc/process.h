@@ -6,14 +6,18 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /** SIGINT, SIGTERM and SIGHUP set a flag from here on; a second one leaves at once. SIGPIPE is
  * ignored. */
 void process_catch_signals(void);
 bool process_interrupted(void);
 
-/** From here on the end of the process that started us counts as an interruption. */
-void process_follow_parent(void);
+/** From here on the end of the process that started us, whose number is `parent`, counts as an
+ * interruption. (getppid() alone does not tell: while a killed parent's threads end one by one, its
+ * number stays.) */
+void process_follow_parent(pid_t parent);
+bool process_orphaned(void);
 
 struct process_mode {
     bool show;        /* print the command on stderr first */
