@@ -1,23 +1,25 @@
 /*
- * exchange.h: what ashcc --differential and its harness (harness.c) share: one file mapped by both. ashcc
- * writes a batch of inputs, the harness writes what a function made of each. Offsets of the
+ * exchange.h: what ashcc --differential and its harness (harness.c) share: one file mapped by both.
+ * ashcc writes a batch of inputs, the harness writes what a function made of each. Offsets of the
  * part with variable size are written out below.
  *
  *     struct differential_exchange
  *     uint64_t addresses[n_entries]             of the program's table, by the harness
- *     unsigned char statics[BATCH][statics_bytes]   behind each other in the table's order
+ *     unsigned char statics[BATCH][statics_bytes]   behind each other in the table's order: by
+ *                                               ashcc where `made` says so, then by the harness
  */
 #ifndef DIFFERENTIAL_EXCHANGE_H
 #define DIFFERENTIAL_EXCHANGE_H
 
 #include <stdint.h>
 
-/* The image: buffers of one page each, then what malloc gives out; behind each a page that faults. */
+/* The image: buffers of one page each, then what malloc gives out; behind each a page that faults.
+ * The last buffer is what pointers in the file's data point at. */
 #define DIFFERENTIAL_IMAGE_AT 0x6a5b10000000u
 
 enum {
     DIFFERENTIAL_PARAMS = 16,   /* of a function, at most */
-    DIFFERENTIAL_BUFFERS = 8,   /* parameters that are pointers, at most */
+    DIFFERENTIAL_BUFFERS = 9,   /* parameters that are pointers, at most, and one */
     DIFFERENTIAL_PAGE = 4096,
     DIFFERENTIAL_HEAP = 4 * DIFFERENTIAL_PAGE,
     DIFFERENTIAL_TEXT = 2048,   /* of what is printed */
@@ -64,6 +66,7 @@ struct differential_exchange {
     uint64_t image_begin, image_end; /* of the program, by the harness */
     uint64_t stack_begin, stack_end;
     unsigned char skip[DIFFERENTIAL_BATCH]; /* 1: this one need not run */
+    unsigned char made[DIFFERENTIAL_BATCH]; /* 1: data begin with the values in statics */
     struct differential_input inputs[DIFFERENTIAL_BATCH];
     struct differential_result results[DIFFERENTIAL_BATCH];
 };

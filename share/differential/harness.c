@@ -1,12 +1,13 @@
 /*
- * harness.c: runs the functions of one compiled file on inputs, for `ashcc --differential`, which has cc compile
- * this together with the file's assembler text and a table of calls (differential_build.c). Argument: the
- * descriptor of the shared file (exchange.h).
+ * harness.c: runs the functions of one compiled file on inputs, for `ashcc --differential`, which
+ * has cc compile this together with the file's assembler text and a table of calls
+ * (differential_build.c). Argument: the descriptor of the shared file (exchange.h).
  *
- * Every call is made in a process of its own, so each starts from the same memory, static data and state
- * of the C library. Before the call that process gives up every right but to end (seccomp), and
- * has a limit of processor time. malloc and its kin are given out from the image, in order and at fixed
- * addresses; what is printed is kept. It runs before main, which the file may define itself.
+ * Every call is made in a process of its own, so each starts from the same memory, static data and
+ * state of the C library. Before the call that process gives up every right but to end (seccomp),
+ * and has a limit of processor time. malloc and its kin are given out from the image, in order and
+ * at fixed addresses; what is printed is kept. It runs before main, which the file may define
+ * itself.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -32,10 +33,12 @@
 extern void *const ashcc_table[];
 
 /* Of the table of calls. */
-typedef void ashcc_call(const struct differential_value *arguments, struct differential_value *value);
+typedef void ashcc_call(const struct differential_value *arguments,
+                        struct differential_value *value);
 extern ashcc_call *const ashcc_calls[];
 extern const unsigned char ashcc_returns_text[];
 extern const unsigned long ashcc_sizes[]; /* (entries) bytes of data, 0 of functions */
+extern const unsigned char ashcc_is_made[]; /* (entries) data whose values may be a vector's */
 extern const int ashcc_entries;
 
 extern char __executable_start, end;
@@ -157,8 +160,8 @@ static int give_up_rights(void)
 /* ---- one call ---- */
 
 /*
- * int ashcc_guarded(call, arguments, value): makes the call with marks in the registers that belong to the
- * caller; not zero: they came back.
+ * int ashcc_guarded(call, arguments, value): makes the call with marks in the registers that
+ * belong to the caller; not zero: they came back.
  */
 int ashcc_guarded(ashcc_call *call, const struct differential_value *arguments,
                   struct differential_value *value);
@@ -187,9 +190,13 @@ static __attribute__((noinline)) void fill_stack(int garbage)
         area[i] = (unsigned char)(garbage + (int)(i * 7));
 }
 
-static void load(const struct differential_input *input)
+/* Before a call: the vector's memory, and values of those data that the file leaves zero. */
+static void load(const struct differential_input *input, const unsigned char *statics)
 {
     unsigned char *at = (unsigned char *)DIFFERENTIAL_IMAGE_AT;
+    for (int i = 0; i < ashcc_entries; statics += ashcc_sizes[i++])
+        if (ashcc_is_made[i] && exchange->made[input - exchange->inputs])
+            memcpy(ashcc_table[i], statics, ashcc_sizes[i]);
     for (int i = 0; i < DIFFERENTIAL_BUFFERS; i++)
         memcpy(at + i * DIFFERENTIAL_STRIDE, input->buffers[i], DIFFERENTIAL_PAGE);
     memset(heap_place(), exchange->garbage, DIFFERENTIAL_HEAP);
@@ -226,7 +233,7 @@ static _Noreturn void run(const struct differential_input *input, unsigned char 
     struct differential_value value;
     memset(&value, 0, sizeof value);
     capture_output();
-    load(input);
+    load(input, statics);
     if (!give_up_rights())
         _exit(4);
     fill_stack(exchange->garbage);

@@ -223,6 +223,10 @@ static ashlar_status act(struct scan *scan, const struct cc_option *o, const cha
     case CC_NO_PIC:
         a->pic = o->action == CC_PIC;
         break;
+    case CC_WRAPS:
+    case CC_NO_WRAPS:
+        a->wraps = o->action == CC_WRAPS;
+        break;
     case CC_VERBOSE:
         a->verbose = true;
         break;

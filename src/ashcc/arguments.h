@@ -35,7 +35,7 @@ struct arguments {
     const char *dependencies;   /* "-MD", "-MMD", NULL */
     const char *dependency_file;
     struct words dependency_targets; /* "-MT", target pairs */
-    bool ask, version, verbose, dry_run, debug, pic, help;
+    bool ask, version, verbose, dry_run, debug, pic, wraps, help;
     struct words all;           /* the command line with response files read; owns strings */
 };
 

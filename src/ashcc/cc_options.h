@@ -39,7 +39,9 @@ enum cc_action {
     CC_DEPENDENCY_TARGET,
     CC_VERSION,
     CC_PIC,
-    CC_NO_PIC
+    CC_NO_PIC,
+    CC_WRAPS,
+    CC_NO_WRAPS
 };
 
 struct cc_option {

@@ -1,9 +1,10 @@
 /*
- * differential.c: see differential.h. For each function: batches of vectors, each run by cc's version twice and by
- * ours, compared (differential_compare.c), counted. Kinds of vectors on which cc's version is
- * defined are made more often, none is given up.
+ * differential.c: see differential.h. For each function: batches of vectors, each run by cc's
+ * version twice and by ours, compared (differential_compare.c), counted. Kinds of vectors on which
+ * cc's version is defined are made more often, none is given up.
  *
- * Invariant: nothing of the compiled file runs in this process; the harness runs it without rights.
+ * Invariant: nothing of the compiled file runs in this process; the harness runs it without
+ * rights.
  */
 #include "ashcc/differential.h"
 
@@ -19,6 +20,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/*
+ * Why cc's version runs twice: what it gives differently over other garbage in registers and stack
+ * (an uninitialised variable) is undetermined, and says nothing about ours. MILLISECONDS of
+ * processor time each vector may take; it is enough for what small arguments ask for.
+ */
 enum { N_RUNS = 3, THEIRS = 0, AGAIN = 1, OURS = 2, REASON_MAX = 4096, MILLISECONDS = 60 };
 
 /** One program's side of the exchange. */
@@ -29,6 +35,7 @@ struct side {
     struct differential_run run;
 };
 
+/** Of one function; tried and defined by the kind of vectors (differential_vectors.h). */
 struct tally {
     int compared, discarded, differing;
     int tried[DIFFERENTIAL_MIXES], defined[DIFFERENTIAL_MIXES];
@@ -38,6 +45,7 @@ struct differential {
     const struct differential_options *options;
     struct differential_plan plan;
     struct side sides[N_RUNS];
+    unsigned char *statics; /* (BATCH, statics_bytes) made values of data; results come elsewhere */
     struct rng rng;
     struct buf first; /* the function's first difference */
     int width;        /* of the names' column */
@@ -45,6 +53,15 @@ struct differential {
 
 /* ---- running ---- */
 
+static unsigned char *statics_of(struct side *s, const struct differential_plan *plan)
+{
+    return (unsigned char *)((uint64_t *)(s->exchange + 1) + plan->n_calls + plan->n_data);
+}
+
+/*
+ * Memory that the harness maps too, so that vectors and results need no protocol. Behind the
+ * exchange itself: the addresses of functions and data, then the data's values after each vector.
+ */
 static ashlar_status open_side(struct side *s, const struct differential_plan *plan,
                                ashlar_error *err)
 {
@@ -60,7 +77,7 @@ static ashlar_status open_side(struct side *s, const struct differential_plan *p
     s->exchange = at;
     s->run.exchange = at;
     s->run.addresses = (const uint64_t *)(s->exchange + 1);
-    s->run.statics = (const unsigned char *)(s->run.addresses + entries);
+    s->run.statics = statics_of(s, plan);
     return ASHLAR_OK;
 }
 
@@ -93,6 +110,7 @@ static ashlar_status run_side(struct differential *d, int side, ashlar_error *er
     return status;
 }
 
+/* By the share of defined vectors so far; the constant keeps every kind in play. */
 static int choose_mix(struct differential *d, const struct tally *tally)
 {
     uint32_t weights[DIFFERENTIAL_MIXES], total = 0;
@@ -107,12 +125,52 @@ static int choose_mix(struct differential *d, const struct tally *tally)
     return m;
 }
 
+static bool names(const struct ir_expr *e, const char *symbol)
+{
+    return e && ((e->object && e->object->name && strcmp(e->object->name, symbol) == 0) ||
+                 names(e->a, symbol) || names(e->b, symbol) || names(e->c, symbol));
+}
+
+static bool uses(const struct ir_function *f, const char *symbol)
+{
+    for (int i = 0; i < f->n_code; i++) {
+        const struct ir_instr *in = &f->code[i];
+        bool found = names(in->address, symbol) || names(in->value, symbol) ||
+                     (in->object && in->object->name && strcmp(in->object->name, symbol) == 0);
+        for (int k = 0; k < in->n_args && !found; k++)
+            found = names(in->args[k].value, symbol);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+/* Those that the function itself names, the first few. */
+static void print_statics(const struct differential *d, const struct ir_function *f, int i,
+                          struct buf *out)
+{
+    enum { SHOWN = 8 };
+    const unsigned char *at = d->statics + d->plan.statics_bytes * (size_t)i;
+    for (int k = 0, n = 0; k < d->plan.n_data && n < SHOWN; k++) {
+        const struct differential_datum *datum = &d->plan.data[k];
+        if (datum->is_made && uses(f, datum->symbol)) {
+            buf_puts(out, n++ ? ", " : " with ");
+            differential_datum_print(datum->symbol, datum->ir->decl->type,
+                                     &d->sides[OURS].exchange->inputs[i], at, out);
+        }
+        at += datum->size;
+    }
+}
+
+/* Only the first of a function is told: the others have mostly the same cause. */
 static void note_difference(struct differential *d, const struct differential_function *f, int i,
                             const struct buf *why)
 {
     buf_clear(&d->first);
     differential_vector_print(f->ir->decl->name, f->ir->decl->type,
                               &d->sides[OURS].exchange->inputs[i], &d->first);
+    if (d->sides[OURS].exchange->made[i])
+        print_statics(d, f->ir, i, &d->first);
     buf_printf(&d->first, ": %s", why->length ? why->data : "");
 }
 
@@ -133,24 +191,47 @@ static void count(struct differential *d, const struct differential_function *f,
     buf_fini(&why);
 }
 
+/* In every other vector the data that the file leaves zero have values, as if functions that set
+ * them had been called before. */
+static void make_statics(struct differential *d, int mix, int i)
+{
+    struct differential_exchange *x = d->sides[0].exchange;
+    unsigned char *at = d->statics + d->plan.statics_bytes * (size_t)i;
+    int room = DIFFERENTIAL_PAGE;
+    x->made[i] = d->plan.n_data > 0 && rng_below(&d->rng, 2);
+    memset(at, 0, d->plan.statics_bytes);
+    for (int k = 0; x->made[i] && k < d->plan.n_data; k++) {
+        const struct differential_datum *datum = &d->plan.data[k];
+        if (datum->is_made)
+            differential_datum_make(datum->ir->decl->type, mix, &d->rng, &x->inputs[i], &room, at);
+        at += datum->size;
+    }
+}
+
 static ashlar_status run_batch(struct differential *d, const struct differential_function *f, int n,
                                struct tally *tally, ashlar_error *err)
 {
     int mixes[DIFFERENTIAL_BATCH];
     struct differential_exchange *first = d->sides[0].exchange;
+    /* The inputs are made once: the other runs get copies of them. */
     first->function = f->call;
     first->n = n;
     for (int i = 0; i < n; i++) {
         mixes[i] = choose_mix(d, tally);
         differential_vector_make(f->ir->decl->type, mixes[i], &d->rng, &first->inputs[i]);
+        make_statics(d, mixes[i], i);
     }
     ashlar_status status = ASHLAR_OK;
     for (int side = 0; side < N_RUNS && status == ASHLAR_OK; side++) {
         struct differential_exchange *x = d->sides[side].exchange;
         x->function = f->call;
         x->n = n;
-        if (side)
+        if (side) {
             memcpy(x->inputs, first->inputs, sizeof x->inputs[0] * (size_t)n);
+            memcpy(x->made, first->made, sizeof x->made);
+        }
+        memcpy(statics_of(&d->sides[side], &d->plan), d->statics,
+               d->plan.statics_bytes * (size_t)n);
         for (int i = 0; i < n; i++) /* what the run before has ended is discarded */
             x->skip[i] = side && d->sides[side - 1].exchange->results[i].outcome !=
                                      DIFFERENTIAL_RETURNED;
@@ -176,6 +257,7 @@ static const char *unknown_callee(const struct ir_function *f)
     return NULL;
 }
 
+/* A function that ends in a trap every time is named for the call that does it, if one is seen. */
 static void put_row(const struct differential *d, const struct differential_function *f,
                     const struct tally *t, struct buf *out)
 {
@@ -240,6 +322,9 @@ ashlar_status differential_run(const struct differential_options *options,
     ashlar_status status = differential_build(options, unit, report, assembly, &d.plan, err);
     for (int i = 0; i < N_RUNS && status == ASHLAR_OK; i++)
         status = open_side(&d.sides[i], &d.plan, err);
+    d.statics = calloc(DIFFERENTIAL_BATCH, d.plan.statics_bytes + 1);
+    if (status == ASHLAR_OK && !d.statics)
+        status = error_memory(err, d.plan.statics_bytes, "the vectors");
     if (status == ASHLAR_OK)
         put_head(&d, out);
     for (int i = 0; i < d.plan.n_functions && status == ASHLAR_OK; i++)
@@ -247,6 +332,7 @@ ashlar_status differential_run(const struct differential_options *options,
     for (int i = 0; i < N_RUNS; i++)
         close_side(&d.sides[i]);
     differential_plan_fini(&d.plan);
+    free(d.statics);
     buf_fini(&d.first);
     return status;
 }

@@ -1,6 +1,6 @@
 /*
- * differential.h: --differential: every function of a compiled file runs on made arguments, beside the
- * same function compiled by cc without optimisation and with traps on undefined behaviour.
+ * differential.h: --differential: every function of a compiled file runs on made arguments, beside
+ * the same function compiled by cc without optimisation and with traps on undefined behaviour.
  */
 #ifndef ASHCC_DIFFERENTIAL_H
 #define ASHCC_DIFFERENTIAL_H
@@ -21,9 +21,9 @@ struct differential_options {
 };
 
 /**
- * Compares assembly, the file's composed text, with cc's code for it. Appends a table to out, one line per
- * function. *differing: functions with a difference. Errors: FAILED (cc fails, the sandbox cannot
- * be set up), NO_RESOURCE, CANCELLED.
+ * Compares assembly, the file's composed text, with cc's code for it. Appends a table to out, one
+ * line per function. *differing: functions with a difference. Errors: FAILED (cc fails, the
+ * sandbox cannot be set up), NO_RESOURCE, CANCELLED.
  */
 ashlar_status differential_run(const struct differential_options *options,
                                const struct ir_unit *unit, const struct report *report,

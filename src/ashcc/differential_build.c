@@ -1,9 +1,9 @@
 /*
- * differential_build.c: see differential_build.h. Both versions are taken as assembler text, which gets a table of
- * the addresses of functions and data behind it, so that static ones are reached without being made
- * visible. What the file needs and neither it nor the known part of the C library has is
- * redirected (.weakref): functions to a trap, so that a vector which gets there is discarded, data
- * to zeroes.
+ * differential_build.c: see differential_build.h. Both versions are taken as assembler text, which
+ * gets a table of the addresses of functions and data behind it, so that static ones are reached
+ * without being made visible. What the file needs and neither it nor the known part of the C
+ * library has is redirected (.weakref): functions to a trap, so that a vector which gets there is
+ * discarded, data to zeroes.
  */
 #include "ashcc/differential_build.h"
 
@@ -20,7 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MAX = 1 << 30, DATUM_MOST = 64 << 10, STATICS_MOST = 1 << 20, FOREIGN_BYTES = 4096 };
+/* Data beyond these sizes are compared in part or not at all: a vector has to stay cheap. Objects
+ * of other files get FOREIGN_BYTES of zeroes, whatever their type. */
+enum { TEXT_MAX = 1 << 30, DATUM_MOST = 64 << 10, STATICS_MOST = 1 << 20, FOREIGN_BYTES = 4096,
+       MADE_MOST = 4096 };
 
 /* Undefined behaviour that cc can trap on. Not alignment and the sign bit of shifts, which ashcc
  * defines. */
@@ -83,6 +86,8 @@ bool differential_is_known(const char *symbol)
 
 /* ---- words of assembler text ---- */
 
+/* The texts are another compiler's, so symbols are looked for as words of any text, not as the
+ * operands of instructions that we would have to know. */
 static bool is_word_character(char c)
 {
     return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '$';
@@ -97,6 +102,7 @@ static const char *find_word(const char *text, const char *word)
     return NULL;
 }
 
+/* Defined in the text? Names with odd characters stand in quotes. */
 static bool has_label(const char *text, const char *symbol)
 {
     size_t n = strlen(symbol);
@@ -126,6 +132,7 @@ static const char *find_numbered(struct words *names, const char *text, const ch
 
 /* ---- the plan ---- */
 
+/* Why a function cannot be compared; NULL: it can. */
 static const char *why_not(const struct ir_function *f, const struct report *report,
                            const char *cc_text)
 {
@@ -141,9 +148,20 @@ static const char *why_not(const struct ir_function *f, const struct report *rep
     return why;
 }
 
+/*
+ * What a call may change and both versions have for sure: string literals have no name in common.
+ */
 static bool is_mutable(const struct ir_data *d)
 {
     return d->decl && !d->read_only && !d->decl->is_thread_local && d->object->size > 0;
+}
+
+/* Whole, so that a vector's value can be copied in; what the file initialises keeps that, as code
+ * mostly relies on it. */
+static bool is_made(const struct ir_data *d)
+{
+    return !d->bytes && !d->n_relocations && d->object->size <= MADE_MOST &&
+           d->decl->type->size == d->object->size;
 }
 
 /* How many data of the file share this one's source name. */
@@ -155,6 +173,8 @@ static bool is_only_one(const struct ir_unit *unit, const struct ir_data *d)
     return n == 1;
 }
 
+/* A static local that is not found for sure in cc's text is left out: the function that it belongs
+ * to is compared all the same, by what it returns and does elsewhere. */
 static void plan_datum(struct differential_plan *plan, const struct ir_unit *unit,
                        const struct ir_data *d, const char *cc_text)
 {
@@ -165,12 +185,15 @@ static void plan_datum(struct differential_plan *plan, const struct ir_unit *uni
     else if (is_only_one(unit, d))
         datum->cc_symbol = find_numbered(&plan->names, cc_text, d->decl->name);
     datum->size = d->object->size < DATUM_MOST ? d->object->size : DATUM_MOST;
+    datum->is_made = is_made(d);
     if (!datum->cc_symbol || plan->statics_bytes + (size_t)datum->size > STATICS_MOST)
         return;
     plan->statics_bytes += (size_t)datum->size;
     plan->n_data++;
 }
 
+/* Functions and data in the order of the table that put_table() writes: entries are known by their
+ * index there from here on. */
 static ashlar_status make_plan(struct differential_plan *plan, const struct ir_unit *unit,
                                const struct report *report, const char *ours, const char *cc_text,
                                ashlar_error *err)
@@ -204,7 +227,10 @@ static void put_redirections(const struct unit *unit, const char *ours, const ch
     for (int i = 0; i < unit->n; i++) {
         const struct decl *d = unit->decls[i];
         const char *symbol = d->symbol;
-        if (d->is_defined || d->is_tentative || !symbol || differential_is_known(symbol) || d->is_thread_local ||
+        /* What the versions define and what the harness's library has stays as it is. Thread-local
+             * symbols cannot be redirected: the linker wants their kind. */
+        bool here = d->is_defined || d->is_tentative || d->alias;
+        if (here || !symbol || differential_is_known(symbol) || d->is_thread_local ||
             (d->storage != STORAGE_EXTERN && d->type->kind != TYPE_FUNCTION) ||
             (!find_word(ours, symbol) && !find_word(cc_text, symbol)))
             continue;
@@ -231,6 +257,7 @@ static void put_table(const struct differential_plan *plan, bool of_cc, struct b
     buf_puts(out, "\t.quad 0\n");
 }
 
+/* By kind, not by name: the calls are C of their own, without the file's declarations. */
 static const char *c_type(const struct type *t)
 {
     static const char *const names[] = {
@@ -247,6 +274,8 @@ static const char *c_type(const struct type *t)
     return names[t->kind];
 }
 
+/* One caller per function, so that cc moves the arguments to where the ABI has them (System V
+ * x86-64, 3.2.3): the harness knows bytes only. */
 static void put_call(const struct differential_function *f, struct buf *out)
 {
     const struct type *t = f->ir->decl->type;
@@ -272,6 +301,7 @@ static bool returns_text(const struct type *function)
                                        t->base->kind == TYPE_SCHAR);
 }
 
+/* The C file that both programs are linked with: callers, sizes of data, where text is returned. */
 static void put_calls(const struct differential_plan *plan, struct buf *out)
 {
     buf_puts(out, "#include \"exchange.h\"\nextern void *const ashcc_table[];\n");
@@ -291,6 +321,9 @@ static void put_calls(const struct differential_plan *plan, struct buf *out)
         buf_puts(out, "0, ");
     for (int i = 0; i < plan->n_data; i++)
         buf_printf(out, "%lld, ", (long long)plan->data[i].size);
+    buf_puts(out, "0};\nconst unsigned char ashcc_is_made[] = {");
+    for (int i = 0; i < plan->n_calls + plan->n_data; i++)
+        buf_printf(out, "%d, ", i >= plan->n_calls && plan->data[i - plan->n_calls].is_made);
     buf_printf(out, "0};\nconst int ashcc_entries = %d;\n", plan->n_calls + plan->n_data);
 }
 

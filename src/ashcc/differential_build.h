@@ -1,6 +1,6 @@
 /*
- * differential_build.h: the two programs that --differential runs, each the harness with one of the two versions of
- * the file.
+ * differential_build.h: the two programs that --differential runs, each the harness with one of
+ * the two versions of the file.
  */
 #ifndef ASHCC_DIFFERENTIAL_BUILD_H
 #define ASHCC_DIFFERENTIAL_BUILD_H
@@ -18,6 +18,7 @@ struct differential_datum {
     const struct ir_data *ir;
     const char *symbol, *cc_symbol; /* of a static local cc's has another number */
     int64_t size;            /* bytes compared */
+    bool is_made;            /* zero in the file: vectors may give it a value */
 };
 
 /** The file as --differential sees it. Calls are the first entries of the table, data follow. */

@@ -1,6 +1,7 @@
 /*
- * differential_compare.c: see differential_compare.h. Memory is compared by words, as any aligned word may be an
- * address: that of a datum or function of the file is another number in each program.
+ * differential_compare.c: see differential_compare.h. Memory is compared by words, as any aligned
+ * word may be an address: that of a datum or function of the file is another number in each
+ * program.
  */
 #include "ashcc/differential_compare.h"
 
@@ -9,6 +10,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+/*
+ * IN_DATUM is the same when entry and offset are; IN_PROGRAM (string literals, code behind a
+ * function's start) and IN_STACK only have to be in both: the two programs are laid out by two
+ * compilers.
+ */
 enum target { AS_NUMBER, IN_DATUM, IN_PROGRAM, IN_STACK };
 
 /** A word in a form that is equal in programs that lie elsewhere. */
@@ -17,6 +23,7 @@ struct meaning {
     uint64_t entry, offset;
 };
 
+/* Functions come first in the table, with a size of one: only their starts have a meaning. */
 static struct meaning meaning_of(const struct differential_plan *plan,
                                  const struct differential_run *run, uint64_t word)
 {
@@ -33,6 +40,7 @@ static struct meaning meaning_of(const struct differential_plan *plan,
     return (struct meaning){IN_PROGRAM, 0, 0};
 }
 
+/* Equal numbers first: the buffers are at the same addresses in all runs. */
 static bool same_word(const struct differential_plan *plan, const struct differential_run *a,
                       uint64_t x, const struct differential_run *b, uint64_t y)
 {
@@ -73,6 +81,8 @@ static int64_t find_difference(const struct differential_plan *plan,
 
 /* ---- what is returned ---- */
 
+/* By bits, so that -0.0 is not 0.0; but any NaN is as good as another (C11 F.2.1 leaves their bits
+ * open). Of a long double only 10 bytes are value. */
 static bool same_float(const struct type *t, const unsigned char *a, const unsigned char *b)
 {
     float f, g;
@@ -94,6 +104,7 @@ static bool same_float(const struct type *t, const unsigned char *a, const unsig
     }
 }
 
+/* A pointer also has to point at the same text, where the function returns text. */
 static bool same_value(const struct differential_plan *plan, const struct type *t,
                        const struct differential_run *a, const struct differential_result *x,
                        const struct differential_run *b, const struct differential_result *y)
@@ -108,6 +119,7 @@ static bool same_value(const struct differential_plan *plan, const struct type *
            memcmp(x->pointed, y->pointed, sizeof x->pointed) == 0;
 }
 
+/* What was printed beyond DIFFERENTIAL_TEXT is compared by its length alone. */
 static bool same_text(const struct differential_result *x, const struct differential_result *y)
 {
     int n = x->printed < DIFFERENTIAL_TEXT ? x->printed : DIFFERENTIAL_TEXT;
@@ -124,29 +136,35 @@ static void say_value(const struct type *t, const struct differential_result *r,
 
 /* ---- memory ---- */
 
+/* Every pointer parameter has a buffer of its own, in their order, and data have the last; all of
+ * it is compared, so that a store beside the object is found too. */
 static bool compare_buffers(const struct differential_plan *plan,
                             const struct differential_function *f,
                             const struct differential_run *const runs[3],
                             const struct differential_result *const r[3], struct buf *why)
 {
     const struct type *t = f->ir->decl->type;
-    for (int p = 0, b = 0; p < t->n; p++) {
-        if (t->params[p]->kind != TYPE_POINTER)
-            continue;
+    int parameter[DIFFERENTIAL_BUFFERS] = {0}; /* from 1 on */
+    for (int p = 0, b = 0; p < t->n; p++)
+        if (t->params[p]->kind == TYPE_POINTER)
+            parameter[b++] = p + 1;
+    for (int b = 0; b < DIFFERENTIAL_BUFFERS; b++) {
         const unsigned char *at[3] = {r[0]->buffers[b], r[1]->buffers[b], r[2]->buffers[b]};
         int64_t where = find_difference(plan, runs, at, DIFFERENTIAL_PAGE);
-        if (where >= 0) {
-            buf_printf(why,
-                       "the buffer of argument %d, %" PRId64 " bytes before its end: 0x%02x, "
-                       "cc's 0x%02x",
-                       p + 1, DIFFERENTIAL_PAGE - where, at[2][where], at[0][where]);
-            return false;
-        }
-        b++;
+        if (where < 0)
+            continue;
+        if (parameter[b])
+            buf_printf(why, "the buffer of argument %d", parameter[b]);
+        else
+            buf_puts(why, "what the file's data point at");
+        buf_printf(why, ", %" PRId64 " bytes before its end: 0x%02x, cc's 0x%02x",
+                   DIFFERENTIAL_PAGE - where, at[2][where], at[0][where]);
+        return false;
     }
     return true;
 }
 
+/* The file's data as the vector left them; each vector starts from their initial values. */
 static bool compare_statics(const struct differential_plan *plan,
                             const struct differential_run *const runs[3], int i, struct buf *why)
 {
@@ -166,6 +184,8 @@ static bool compare_statics(const struct differential_plan *plan,
     return true;
 }
 
+/* The harness's malloc gives the same addresses for the same requests, so that another amount is
+ * another behaviour. */
 static bool compare_heap(const struct differential_plan *plan,
                          const struct differential_run *const runs[3],
                          const struct differential_result *const r[3], struct buf *why)
@@ -202,6 +222,11 @@ enum differential_verdict differential_compare(const struct differential_plan *p
                                                     &again->exchange->results[i],
                                                     &ours->exchange->results[i]};
     const struct type *t = f->ir->decl->type->base;
+    /*
+     * Undefined behaviour traps, faults or is found here, as two runs of cc's version that
+     * disagree. What both leave differently in memory is passed over byte by byte
+     * (find_difference).
+     */
     if (r[0]->outcome != DIFFERENTIAL_RETURNED || r[1]->outcome != DIFFERENTIAL_RETURNED ||
         r[0]->heap_used != r[1]->heap_used || !same_text(r[0], r[1]) ||
         !same_value(plan, t, runs[0], r[0], runs[1], r[1]))

@@ -17,10 +17,10 @@ struct differential_run {
 enum differential_verdict { DIFFERENTIAL_SAME, DIFFERENTIAL_DISCARD, DIFFERENTIAL_DIFFERENT };
 
 /**
- * Vector i of function f in three runs: cc's version twice, with different garbage and at different
- * addresses, and ours. What the first two do not agree on is undetermined: in a returned value or output the
- * vector is discarded, in memory these bytes are not compared. Addresses of the same thing
- * are the same value. DIFFERENT: why says what, "returned 3, cc's returns 4".
+ * Vector i of function f in three runs: cc's version twice, with different garbage and at
+ * different addresses, and ours. What the first two do not agree on is undetermined: in a returned
+ * value or output the vector is discarded, in memory these bytes are not compared. Addresses of
+ * the same thing are the same value. DIFFERENT: why says what, "returned 3, cc's returns 4".
  */
 enum differential_verdict differential_compare(const struct differential_plan *plan,
                                                const struct differential_function *f,

@@ -12,7 +12,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { ANY, LOWER, DIGITS, WORDS, STYLES }; /* of strings */
+/* Of strings: functions on text mostly look for letters, for digits or for words. */
+enum { ANY, LOWER, DIGITS, WORDS, STYLES };
+/* How deep pointers in what is pointed at are followed, and how much of a vector is printed. */
 enum { DEPTH = 3, SHOWN_ELEMENTS = 24, SHOWN_TEXT = 60, RECORD_MOST = 1024 };
 
 /* ---- what can be made ---- */
@@ -22,6 +24,7 @@ static bool is_text(const struct type *t)
     return t->kind == TYPE_CHAR || t->kind == TYPE_SCHAR || t->kind == TYPE_UCHAR;
 }
 
+/* What cannot be made out of bytes: code, and what only the C library can set up. */
 static const char *pointer_obstacle(const struct type *target)
 {
     if (target->kind == TYPE_FUNCTION)
@@ -53,7 +56,7 @@ const char *differential_obstacle(const struct type *function)
         const char *why = pointer_obstacle(t->base);
         if (why)
             return why;
-        if (++pointers > DIFFERENTIAL_BUFFERS)
+        if (++pointers > DIFFERENTIAL_BUFFERS - 1)
             return "takes too many pointers";
     }
     return NULL;
@@ -76,6 +79,7 @@ static int below(struct maker *m, int bound)
     return (int)rng_below(m->rng, (uint32_t)bound);
 }
 
+/* Around the limits of types and the powers of two, where widths and signs make a difference. */
 static int64_t corner(struct maker *m)
 {
     static const int64_t corners[] = {
@@ -87,6 +91,7 @@ static int64_t corner(struct maker *m)
     return corners[below(m, 16)];
 }
 
+/* Mostly small: counts, indices, characters. How often not is what the mixes differ in, of 20. */
 static int64_t integer(struct maker *m)
 {
     static const int wild[DIFFERENTIAL_MIXES] = {1, 6, 14};
@@ -95,6 +100,7 @@ static int64_t integer(struct maker *m)
     return below(m, 4) ? below(m, 14) : below(m, 3) ? below(m, 120) : -below(m, 12);
 }
 
+/* Beside the corners, values that are exact in binary: so are many of their sums and products. */
 static double real(struct maker *m)
 {
     static const double corners[] = {0.0,  -0.0,    1.0,   -1.0, 0.5,   INFINITY, -INFINITY, NAN,
@@ -105,6 +111,7 @@ static double real(struct maker *m)
     return (double)(below(m, 400) - 150) / (double)(1 << below(m, 5));
 }
 
+/* Few different letters in some strings, so that they repeat, match and compare equal. */
 static char letter(struct maker *m)
 {
     static const char odd[] = "()[]{}<> .,;:+-*/=_\"'\\\n\t%&|!?#0123456789";
@@ -122,6 +129,7 @@ static char letter(struct maker *m)
     return (char)((kind < 6 ? 'a' : 'A') + below(m, kind & 1 ? 4 : 26));
 }
 
+/* A value of any type by its low bytes: x86-64 is little-endian. */
 static void put_scalar(struct maker *m, const struct type *t, unsigned char *at)
 {
     long double extended;
@@ -185,6 +193,7 @@ static int make_text(struct maker *m)
     return at;
 }
 
+/* Whose elements can be shaped (below) by copying the low bytes of a number. */
 static bool is_tame_array(const struct type *t)
 {
     return type_is_integer(t) && t->kind != TYPE_BOOL;
@@ -235,6 +244,8 @@ static uint64_t make_target(struct maker *m, const struct type *t, int depth)
     return at < 0 ? 0 : m->address + (uint64_t)at;
 }
 
+/* Small bytes everywhere first, for bit-fields and padding; then the fields. Of a union the first
+ * member: any other would be read through a type that was not written. */
 static void fill_record(struct maker *m, const struct type *t, unsigned char *at, int depth)
 {
     for (int64_t i = 0; i < t->size; i++)
@@ -244,6 +255,7 @@ static void fill_record(struct maker *m, const struct type *t, unsigned char *at
             fill(m, t->fields[i].type, at + t->fields[i].offset, depth);
 }
 
+/* One object of type t, pointers in it to objects of their own. */
 static void fill(struct maker *m, const struct type *t, unsigned char *at, int depth)
 {
     uint64_t address;
@@ -273,6 +285,24 @@ static int64_t argument_integer(struct maker *m, bool beside_pointer)
     return kind < 6 ? m->length : m->length ? below(m, m->length + (kind == 6)) : 0;
 }
 
+/* Lengths of arrays and of strings are one number: what belongs together often agrees then. */
+static void choose_shape(struct maker *m)
+{
+    m->style = below(m, STYLES);
+    m->length = below(m, 8) ? 1 + below(m, 9) : below(m, 3) ? below(m, 40) : 0;
+}
+
+void differential_datum_make(const struct type *t, int mix, struct rng *rng,
+                             struct differential_input *out, int *room, unsigned char *at)
+{
+    enum { LAST = DIFFERENTIAL_BUFFERS - 1, OUTERMOST = -1 }; /* pointers are as parameters' */
+    struct maker m = {.rng = rng, .mix = mix, .page = out->buffers[LAST], .free = *room};
+    m.address = DIFFERENTIAL_IMAGE_AT + (uint64_t)LAST * DIFFERENTIAL_STRIDE;
+    choose_shape(&m);
+    fill(&m, t, at, OUTERMOST);
+    *room = m.free;
+}
+
 void differential_vector_make(const struct type *function, int mix, struct rng *rng,
                               struct differential_input *out)
 {
@@ -280,8 +310,7 @@ void differential_vector_make(const struct type *function, int mix, struct rng *
     int buffer = 0;
     bool pointers = false;
     memset(out, 0, sizeof *out);
-    m.style = below(&m, STYLES);
-    m.length = below(&m, 8) ? 1 + below(&m, 9) : below(&m, 3) ? below(&m, 40) : 0;
+    choose_shape(&m);
     for (int i = 0; i < function->n; i++)
         pointers |= function->params[i]->kind == TYPE_POINTER;
     for (int i = 0; i < function->n; i++) {
@@ -306,6 +335,7 @@ void differential_vector_make(const struct type *function, int mix, struct rng *
 
 /* ---- text ---- */
 
+/* As a C string would be written, so that a vector can be pasted into a test. */
 static void print_text(const unsigned char *at, int room, struct buf *out)
 {
     buf_puts(out, "\"");
@@ -407,6 +437,19 @@ static void print_target(const struct type *t, const struct differential_input *
         print_object(t, input, page + at + i * t->size, depth, out);
     }
     buf_puts(out, n > SHOWN_ELEMENTS ? ", ...}" : "}");
+}
+
+void differential_datum_print(const char *name, const struct type *t,
+                              const struct differential_input *input, const unsigned char *at,
+                              struct buf *out)
+{
+    buf_printf(out, "%s = ", name);
+    if (t->kind == TYPE_ARRAY)
+        buf_printf(out, "{%" PRId64 " bytes}", t->size);
+    else if (t->kind == TYPE_POINTER)
+        print_target(t->base, input, (uint64_t)read_integer(t, at), 0, out);
+    else
+        print_object(t, input, at, 0, out);
 }
 
 void differential_vector_print(const char *name, const struct type *function,

@@ -23,6 +23,18 @@ const char *differential_obstacle(const struct type *function);
 void differential_vector_make(const struct type *function, int mix, struct rng *rng,
                               struct differential_input *out);
 
+/**
+ * A value of a datum of the file, at `at`; what it points at goes into the last buffer, of which
+ * *room bytes are left (at first DIFFERENTIAL_PAGE).
+ */
+void differential_datum_make(const struct type *t, int mix, struct rng *rng,
+                             struct differential_input *out, int *room, unsigned char *at);
+
+/** "name = {1, 2}" */
+void differential_datum_print(const char *name, const struct type *t,
+                              const struct differential_input *input, const unsigned char *at,
+                              struct buf *out);
+
 /** "f(3, {1, 2, 3}, \"ab\")" */
 void differential_vector_print(const char *name, const struct type *function,
                                const struct differential_input *input, struct buf *out);

@@ -8,6 +8,7 @@
  */
 #include "ashcc/driver.h"
 
+#include "ashcc/folder.h"
 #include "ashcc/process.h"
 #include "ashcc/settings.h"
 #include "ashcc/ui.h"
@@ -27,7 +28,8 @@ struct driver {
     const struct arguments *a;
     char **argv;
     const char *cc;
-    char folder[PATH_MOST], saved_tmpdir[PATH_MOST];
+    struct folder folder;
+    char saved_tmpdir[PATH_MOST];
     bool had_tmpdir;
     struct words objects;  /* owns the paths of what the linker gets */
     int code;              /* worst so far */
@@ -48,10 +50,12 @@ static void with_suffix(char *out, size_t capacity, const char *name, const char
 }
 
 static ashlar_status run(const struct driver *d, struct words *command, const char *what,
-                         const char *path, ashlar_status blame, ashlar_error *err)
+                         const char *path, struct buf *output, ashlar_status blame,
+                         ashlar_error *err)
 {
     int code;
-    struct process_mode mode = {.show = d->a->verbose, .dry = d->a->dry_run};
+    struct process_mode mode = {
+        .show = d->a->verbose, .dry = d->a->dry_run, .output = output};
     ashlar_status status = process_run(command, mode, &code, err);
     if (status == ASHLAR_OK && code != 0)
         status = error_set(err, blame, "%s: %s failed (%s, status %d)", path, what,
@@ -92,34 +96,32 @@ static void add_dependencies(const struct driver *d, const struct input *in, str
     words_printf(command, "%s", a->output ? a->output : name);
 }
 
-static ashlar_status preprocess(struct driver *d, int index, ashlar_error *err)
+static ashlar_status preprocess(struct driver *d, const struct input *in, struct buf *text,
+                                ashlar_error *err)
 {
-    const struct input *in = &d->a->inputs[index];
     struct words command = {0};
-    char path[PATH_MOST];
-    unit_path(path, sizeof path, d->folder, index, ".i");
     words_add(&command, d->cc);
     words_add(&command, "-E");
     words_add_all(&command, &d->a->preprocess);
-    if (d->a->dependencies && in->kind == INPUT_C)
+    if (d->a->dependencies)
         add_dependencies(d, in, &command);
     words_add(&command, "-x");
-    words_add(&command, in->kind == INPUT_C ? "c" : "cpp-output");
+    words_add(&command, "c");
     words_add(&command, in->path);
-    words_add(&command, "-o");
-    words_add(&command, path);
-    return run(d, &command, "preprocessing", in->path, ASHLAR_BAD_INPUT, err);
+    return run(d, &command, "preprocessing", in->path, text, ASHLAR_BAD_INPUT, err);
 }
 
-/* A file that is preprocessed already: its text as it is, at the place where the unit looks for it.
- */
-static ashlar_status copy_text(struct driver *d, int index, ashlar_error *err)
+/* The preprocessed text, to where the unit looks for it. We write it, not cc, of which a full disk
+ * could not be told from an error in the source. */
+static ashlar_status put_text(struct driver *d, int index, ashlar_error *err)
 {
+    const struct input *in = &d->a->inputs[index];
     struct buf text;
     char path[PATH_MOST];
     buf_init(&text, REPORT_MAX);
-    unit_path(path, sizeof path, d->folder, index, ".i");
-    ashlar_status status = os_read_file(d->a->inputs[index].path, &text, err);
+    unit_path(path, sizeof path, d->folder.path, index, ".i");
+    ashlar_status status = in->kind == INPUT_C ? preprocess(d, in, &text, err)
+                                               : os_read_file(in->path, &text, err);
     if (status == ASHLAR_OK && !d->a->dry_run)
         status = ui_write_file(path, &text, err);
     buf_fini(&text);
@@ -134,7 +136,7 @@ static ashlar_status run_unit(struct driver *d, int index, int *code, ashlar_err
     words_add(&command, "/proc/self/exe");
     words_add(&command, "--ashcc-unit");
     words_printf(&command, "%d", index);
-    words_add(&command, d->folder);
+    words_add(&command, d->folder.path);
     words_printf(&command, "%d", (int)getpid());
     for (int i = 1; d->argv[i]; i++)
         words_add(&command, d->argv[i]);
@@ -165,17 +167,20 @@ static ashlar_status assemble(struct driver *d, const char *source, const char *
     words_add(&command, source);
     words_add(&command, "-o");
     words_add(&command, draft);
-    ashlar_status status = run(d, &command, "assembling", name, ASHLAR_FAILED, err);
+    ashlar_status status = run(d, &command, "assembling", name, NULL, ASHLAR_FAILED, err);
     if (status == ASHLAR_OK && !d->a->dry_run)
         return ui_commit(draft, output, err);
     ui_discard(draft, output);
     return status;
 }
 
+/* A text of the unit's as the output; "-" is standard output, as for cc -S. */
 static ashlar_status publish(struct driver *d, const char *path, const char *output,
                              ashlar_error *err)
 {
     struct buf text;
+    if (output && strcmp(output, "-") == 0)
+        output = NULL;
     buf_init(&text, REPORT_MAX);
     ashlar_status status = d->a->dry_run ? ASHLAR_OK : os_read_file(path, &text, err);
     if (status == ASHLAR_OK && !d->a->dry_run)
@@ -190,7 +195,7 @@ static const char *output_of(struct driver *d, const struct input *in, int index
 {
     char name[PATH_MOST];
     if (d->a->stage == STAGE_LINK)
-        return words_keep(&d->objects, "%s/%d.o", d->folder, index);
+        return words_keep(&d->objects, "%s/%d.o", d->folder.path, index);
     if (d->a->output)
         return d->a->output;
     with_suffix(name, sizeof name, base_name(in->path), d->a->stage == STAGE_OBJECT ? ".o" : ".s");
@@ -201,13 +206,12 @@ static ashlar_status compile_c(struct driver *d, int index, int *code, ashlar_er
 {
     const struct input *in = &d->a->inputs[index];
     char path[PATH_MOST];
-    ashlar_status status =
-        in->kind == INPUT_C ? preprocess(d, index, err) : copy_text(d, index, err);
+    ashlar_status status = put_text(d, index, err);
     if (status == ASHLAR_OK)
         status = run_unit(d, index, code, err);
     if (status != ASHLAR_OK || *code != 0)
         return status;
-    unit_path(path, sizeof path, d->folder, index, ".s");
+    unit_path(path, sizeof path, d->folder.path, index, ".s");
     if (settings.dump)
         return publish(d, path, d->a->output, err);
     if (d->a->stage == STAGE_ASSEMBLY)
@@ -265,7 +269,7 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
     for (int i = 0; i < a->link.n; i++) {
         bool input = next < a->n_inputs && a->inputs[next].place == i;
         if (input && a->inputs[next].kind != INPUT_LINKED)
-            words_printf(&command, "%s/%d.o", d->folder, next);
+            words_printf(&command, "%s/%d.o", d->folder.path, next);
         else
             words_add(&command, a->link.items[i]);
         next += input;
@@ -275,7 +279,7 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
         words_add(&command, "-latomic");
     words_add(&command, "-o");
     words_add(&command, draft);
-    ashlar_status status = run(d, &command, "linking", output, ASHLAR_FAILED, err);
+    ashlar_status status = run(d, &command, "linking", output, NULL, ASHLAR_FAILED, err);
     if (status == ASHLAR_OK && !a->dry_run)
         return ui_commit(draft, output, err);
     ui_discard(draft, output);
@@ -293,7 +297,7 @@ static ashlar_status write_report(struct driver *d, ashlar_error *err)
     buf_init(&text, REPORT_MAX);
     for (int i = 0; i < d->a->n_inputs; i++) {
         buf_clear(&text);
-        unit_path(path, sizeof path, d->folder, i, ".json");
+        unit_path(path, sizeof path, d->folder.path, i, ".json");
         if (access(path, R_OK) == 0 && os_read_file(path, &text, err) == ASHLAR_OK)
             json_array_append_new(files, json_loadb(text.data, text.length, 0, NULL));
     }
@@ -344,9 +348,9 @@ static ashlar_status begin(struct driver *d, ashlar_error *err)
     const char *tmpdir = getenv("TMPDIR");
     d->had_tmpdir = tmpdir != NULL;
     snprintf(d->saved_tmpdir, sizeof d->saved_tmpdir, "%s", tmpdir ? tmpdir : "");
-    ashlar_status status = process_folder_make(d->folder, sizeof d->folder, err);
-    if (status == ASHLAR_OK && setenv("TMPDIR", d->folder, 1) != 0)
-        status = error_memory(err, sizeof d->folder, "the environment");
+    ashlar_status status = folder_make(&d->folder, err);
+    if (status == ASHLAR_OK && setenv("TMPDIR", d->folder.path, 1) != 0)
+        status = error_memory(err, sizeof d->folder.path, "the environment");
     return status;
 }
 
@@ -375,10 +379,11 @@ int driver_run(const struct arguments *a, char **argv)
 {
     struct driver d = {.a = a, .argv = argv, .cc = settings.cc};
     ashlar_error err = {0};
-    if (begin(&d, &err) != ASHLAR_OK)
-        return ui_fail(&err);
-    run_all(&d);
-    process_folder_remove(d.folder);
+    if (begin(&d, &err) == ASHLAR_OK)
+        run_all(&d);
+    else
+        d.code = ui_fail(&err);
+    folder_remove(&d.folder);
     words_fini(&d.objects);
     return d.code;
 }

@@ -132,12 +132,9 @@ static int run_unit(const struct arguments *a, const struct unit_call *call)
         error_set(&err, ASHLAR_USAGE, "no input %s", call->index);
         return ui_fail(&err);
     }
-    /* Should the driver be killed, nobody else would stop us and remove its folder. */
+    /* Should the driver be killed, nobody else would stop us. */
     process_follow_parent(atoi(call->driver));
-    int code = unit_run(a, index, call->folder);
-    if (process_orphaned())
-        process_folder_remove(call->folder);
-    return code;
+    return unit_run(a, index, call->folder);
 }
 
 /* What was printed but is only now written may still fail: a full disk. */

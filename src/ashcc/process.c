@@ -5,23 +5,19 @@
  */
 #include "ashcc/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
 
-static volatile sig_atomic_t n_signals, orphaned;
+static volatile sig_atomic_t n_signals;
 
 static void on_signal(int number)
 {
@@ -52,7 +48,7 @@ void process_catch_signals(void)
 static void on_orphaned(int number)
 {
     (void)number;
-    orphaned = n_signals = 1;
+    n_signals = 1;
 }
 
 void process_follow_parent(pid_t parent)
@@ -65,11 +61,6 @@ void process_follow_parent(pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     if (getppid() != parent)
         on_orphaned(0); /* it was killed before we asked to be told */
-}
-
-bool process_orphaned(void)
-{
-    return orphaned != 0;
 }
 
 bool process_interrupted(void)
@@ -87,17 +78,33 @@ static void show(const struct words *command)
     fputc('\n', stderr);
 }
 
-static ashlar_status wait_for(pid_t pid, int *code, ashlar_error *err)
+/* Hands a signal that came since on, once. */
+static void pass_on(pid_t pid, bool *told)
+{
+    if (n_signals && !*told)
+        kill(pid, SIGTERM);
+    *told = n_signals;
+}
+
+/* All that comes out of a pipe; what is too much for out is lost (out->failed). */
+static void drain(int fd, pid_t pid, bool *told, struct buf *out)
+{
+    char bytes[16 << 10];
+    ssize_t n;
+    while ((n = read(fd, bytes, sizeof bytes)) > 0 || (n < 0 && errno == EINTR)) {
+        pass_on(pid, told);
+        if (n > 0)
+            buf_append(out, bytes, (size_t)n);
+    }
+}
+
+static ashlar_status wait_for(pid_t pid, bool told, int *code, ashlar_error *err)
 {
     int state;
-    bool told = false;
     while (waitpid(pid, &state, 0) < 0) {
         if (errno != EINTR)
             return error_errno(err, ASHLAR_FAILED, errno, "waiting for a program");
-        if (n_signals && !told) {
-            kill(pid, SIGTERM);
-            told = true;
-        }
+        pass_on(pid, &told);
     }
     *code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
     if (n_signals)
@@ -105,13 +112,35 @@ static ashlar_status wait_for(pid_t pid, int *code, ashlar_error *err)
     return ASHLAR_OK;
 }
 
-ashlar_status process_run(const struct words *command, struct process_mode mode, int *code,
-                          ashlar_error *err)
+/* output: a descriptor that becomes standard output, -1 for ours. */
+static ashlar_status start(const struct words *command, int output, pid_t *pid, ashlar_error *err)
 {
-    pid_t pid;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE); /* ignored here only */
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    if (output >= 0)
+        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    int failure = posix_spawnp(pid, command->items[0], &actions, &attributes,
+                               (char **)command->items, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    if (failure)
+        return error_errno(err, ASHLAR_FAILED, failure, "cannot run %s", command->items[0]);
+    return ASHLAR_OK;
+}
+
+ashlar_status process_run(const struct words *command, struct process_mode mode, int *code,
+                          ashlar_error *err)
+{
+    int ends[2] = {-1, -1};
+    pid_t pid;
+    bool told = false;
 
     *code = 0;
     if (command->failed)
@@ -122,22 +151,16 @@ ashlar_status process_run(const struct words *command, struct process_mode mode,
         show(command);
     if (mode.dry)
         return ASHLAR_OK;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE); /* ignored here only */
-    posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    if (mode.output && pipe2(ends, O_CLOEXEC) != 0)
+        return error_errno(err, ASHLAR_FAILED, errno, "cannot make a pipe");
+    ashlar_status status = start(command, ends[1], &pid, err);
     if (mode.output)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, mode.output,
-                                         O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    int failure = posix_spawnp(&pid, command->items[0], &actions, &attributes,
-                               (char **)command->items, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    if (failure)
-        return error_errno(err, ASHLAR_FAILED, failure, "cannot run %s", command->items[0]);
-    return wait_for(pid, code, err);
+        close(ends[1]);
+    if (mode.output && status == ASHLAR_OK)
+        drain(ends[0], pid, &told, mode.output);
+    if (mode.output)
+        close(ends[0]);
+    return status == ASHLAR_OK ? wait_for(pid, told, code, err) : status;
 }
 
 ashlar_status process_become(const struct words *command, ashlar_error *err)
@@ -146,32 +169,4 @@ ashlar_status process_become(const struct words *command, ashlar_error *err)
         return error_memory(err, 0, "a command line");
     execvp(command->items[0], (char **)command->items);
     return error_errno(err, ASHLAR_FAILED, errno, "cannot run %s", command->items[0]);
-}
-
-ashlar_status process_folder_make(char *path, size_t capacity, ashlar_error *err)
-{
-    const char *base = getenv("TMPDIR");
-    int n = snprintf(path, capacity, "%s/ashcc.XXXXXX", base && base[0] ? base : "/tmp");
-    if (n < 0 || (size_t)n >= capacity || !mkdtemp(path)) {
-        int why = errno;
-        path[0] = '\0';
-        return error_errno(err, ASHLAR_FAILED, why, "cannot make a folder in %s",
-                           base ? base : "/tmp");
-    }
-    return ASHLAR_OK;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
-{
-    (void)info;
-    (void)type;
-    (void)where;
-    remove(path);
-    return 0;
-}
-
-void process_folder_remove(const char *path)
-{
-    if (path[0])
-        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -1,8 +1,9 @@
-/* process.h: running other programs, Ctrl-C, and the folder for what lies between the passes. */
+/* process.h: running other programs, and Ctrl-C. */
 #ifndef ASHCC_PROCESS_H
 #define ASHCC_PROCESS_H
 
 #include "ashcc/words.h"
+#include "base/buf.h"
 #include "base/error.h"
 
 #include <stddef.h>
@@ -17,12 +18,11 @@ bool process_interrupted(void);
  * interruption. (getppid() alone does not tell: while a killed parent's threads end one by one, its
  * number stays.) */
 void process_follow_parent(pid_t parent);
-bool process_orphaned(void);
 
 struct process_mode {
     bool show;        /* print the command on stderr first */
     bool dry;         /* and do not run it */
-    const char *output; /* not NULL: standard output goes to this file */
+    struct buf *output; /* not NULL: standard output is appended to it */
 };
 
 /**
@@ -35,9 +35,5 @@ ashlar_status process_run(const struct words *command, struct process_mode mode,
 
 /** Becomes the command; returns only on failure. */
 ashlar_status process_become(const struct words *command, ashlar_error *err);
-
-/** A new folder in $TMPDIR that is removed, with all in it, by process_folder_remove. */
-ashlar_status process_folder_make(char *path, size_t capacity, ashlar_error *err);
-void process_folder_remove(const char *path);
 
 #endif

@@ -133,6 +133,7 @@ static void set_options(struct unit_job *job)
     o->repairs = settings.repairs;
     o->debug = job->arguments->debug;
     o->pic = job->arguments->pic;
+    o->wraps = job->arguments->wraps;
     o->coarser = settings.coarser;
     o->automatic = strcmp(settings.granularity, "auto") == 0;
     for (int i = 0; i < 4; i++) {

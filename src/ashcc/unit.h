@@ -1,7 +1,7 @@
 /*
  * unit.h: one source file, in a process of its own: preprocessed text to assembler text. The driver
- * starts it as "ashcc --ashcc-unit INDEX FOLDER PID" (the driver's own) followed by its command line,
- * so that a crash costs one file.
+ * starts it as "ashcc --ashcc-unit INDEX FOLDER PID" (the driver's own) followed by its command
+ * line, so that a crash costs one file.
  */
 #ifndef ASHCC_UNIT_H
 #define ASHCC_UNIT_H

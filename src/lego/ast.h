@@ -94,6 +94,8 @@ struct decl {
     bool is_const;         /* an object, or every element of an array, declared const */
     bool is_thread_local;
     const char *section;   /* NULL: by kind */
+    const char *alias;     /* not NULL: another name, made here, of what has this symbol */
+    int before_main, after_main; /* of a function that runs then: its priority; 0: it does not */
     int64_t align;         /* at least; 0: the type's */
     struct initializer *init; /* NULL: none */
     struct decl **params;  /* of a function definition (n_params) */
@@ -179,6 +181,7 @@ struct unit {
     int n;
     const char **asms;        /* file-scope asm texts (n_asms) */
     int n_asms;
+    bool wraps;               /* signed arithmetic wraps (-fwrapv), by whoever had it read */
 };
 
 /** Source names of types for messages and dumps, as C would write them; from the heap. */

@@ -120,6 +120,12 @@ static void print_flags(struct printer *p, const struct decl *d)
         buf_printf(p->out, " align %lld", (long long)d->align);
     if (d->section)
         buf_printf(p->out, " section %s", d->section);
+    if (d->alias)
+        buf_printf(p->out, " alias %s", d->alias);
+    if (d->before_main)
+        buf_printf(p->out, " constructor %d", d->before_main);
+    if (d->after_main)
+        buf_printf(p->out, " destructor %d", d->after_main);
 }
 
 static void print_decl(struct printer *p, const struct decl *d, int depth)

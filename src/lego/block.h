@@ -29,9 +29,20 @@
 #include "base/buf.h"
 #include "lego/ir.h"
 
-enum granularity { GRANULARITY_OPERATION, GRANULARITY_STATEMENT, GRANULARITY_BLOCK, GRANULARITY_FUNCTION };
+enum granularity {
+    GRANULARITY_OPERATION,
+    GRANULARITY_STATEMENT,
+    GRANULARITY_BLOCK,
+    GRANULARITY_FUNCTION
+};
 
-enum operand_kind { OPERAND_SLOT, OPERAND_STATIC, OPERAND_CONSTANT, OPERAND_FUNCTION, OPERAND_LITERAL };
+enum operand_kind {
+    OPERAND_SLOT,
+    OPERAND_STATIC,
+    OPERAND_CONSTANT,
+    OPERAND_FUNCTION,
+    OPERAND_LITERAL
+};
 
 struct block_operand {
     enum operand_kind kind;
@@ -84,7 +95,8 @@ struct cut {
  * Cuts f at a granularity: the largest runs that are no coarser than it, hold no call, return,
  * switch or va_start and are entered only at the top. From the heap.
  */
-void block_cut(struct heap *h, struct ir_function *f, enum granularity granularity, struct cut *out);
+void block_cut(struct heap *h, struct ir_function *f, enum granularity granularity,
+               struct cut *out);
 
 /** Cuts a block one step finer into piece->finer; false when it is an operation already. */
 bool block_split(struct heap *h, struct ir_function *f, struct piece *piece);

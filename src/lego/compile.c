@@ -35,8 +35,10 @@ ashlar_status compile_open(const struct compile_options *options, const char *so
     c->report.source = source_name;
     ashlar_status status =
         reader_read(source_name, text, length, reader_args, n_args, &c->unit, err);
-    if (status == ASHLAR_OK)
+    if (status == ASHLAR_OK) {
+        c->unit->wraps = options->wraps;
         status = lower_unit(c->unit, &c->ir, err);
+    }
     if (status == ASHLAR_OK)
         status = bind_unit(c->ir, options->pic, err);
     if (status != ASHLAR_OK) {

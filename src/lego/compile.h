@@ -24,6 +24,7 @@ struct compile_options {
     int samples, repairs;        /* per block and translator; samples >= 1 */
     bool debug;                  /* .loc lines */
     bool pic;                    /* code for shared objects (-fPIC) */
+    bool wraps;                  /* signed overflow wraps (-fwrapv) */
     struct log log;              /* progress "blocks"; returning false cancels */
 };
 void compile_options_init(struct compile_options *options);

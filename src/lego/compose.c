@@ -341,6 +341,54 @@ static void emit_weak(const struct session *s)
     }
 }
 
+static bool is_defined_here(const struct unit *unit, const char *symbol)
+{
+    for (int i = 0; i < unit->n; i++)
+        if (unit->decls[i]->is_defined && strcmp(unit->decls[i]->symbol, symbol) == 0)
+            return true;
+    return false;
+}
+
+static void emit_alias(const struct session *s, const struct decl *d)
+{
+    const char *symbol = compose_symbol(s->heap, d->symbol, d->at);
+    if (!is_defined_here(s->unit->unit, d->alias))
+        heap_fail(s->heap, d->at, "'%s' is an alias of '%s', which is not defined here", d->name,
+                  d->alias);
+    if (!d->is_internal && !d->is_weak)
+        buf_printf(s->out, "\t.globl %s\n", symbol);
+    buf_printf(s->out, "\t.set %s, %s\n", symbol, compose_symbol(s->heap, d->alias, d->at));
+}
+
+/* One entry of .init_array or .fini_array, which the linker sorts by their priorities. */
+static void emit_call(const struct session *s, const struct decl *d, const char *array,
+                      int priority)
+{
+    enum { LAST = 65535 };
+    if (!priority)
+        return;
+    buf_printf(s->out, "\t.section %s", array);
+    if (priority < LAST)
+        buf_printf(s->out, ".%05d", priority);
+    buf_printf(s->out, ",\"aw\"\n\t.balign 8\n\t.quad %s\n",
+               compose_symbol(s->heap, d->symbol, d->at));
+}
+
+/* What attributes ask for beside code and data. */
+static void emit_attributes(const struct session *s)
+{
+    const struct unit *unit = s->unit->unit;
+    for (int i = 0; i < unit->n; i++) {
+        const struct decl *d = unit->decls[i];
+        if (d->alias)
+            emit_alias(s, d);
+        if (d->is_defined && d->type->kind == TYPE_FUNCTION) {
+            emit_call(s, d, ".init_array", d->before_main);
+            emit_call(s, d, ".fini_array", d->after_main);
+        }
+    }
+}
+
 static void emit_unit(struct session *s, const struct cut *cuts)
 {
     const struct ir_unit *unit = s->unit;
@@ -356,6 +404,7 @@ static void emit_unit(struct session *s, const struct cut *cuts)
             emit_function(s, &unit->functions[i], &cuts[i], i);
     data_emit(unit, s->out);
     emit_weak(s);
+    emit_attributes(s);
     buf_puts(s->out, "\t.section .note.GNU-stack,\"\",@progbits\n");
 }
 

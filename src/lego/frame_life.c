@@ -33,6 +33,7 @@ struct lives {
     int piece, run; /* that are being looked at */
 };
 
+/** Pieces are walked in order, so the first touch begins the life and the latest one ends it. */
 static void touch(struct lives *l, const struct ir_object *o)
 {
     struct frame_life *life = &l->of[o->id];
@@ -41,11 +42,17 @@ static void touch(struct lives *l, const struct ir_object *o)
     life->last = l->piece;
 }
 
+/**
+ * Statics and constants have no slot; parameters and variables keep theirs (C11 6.2.4: by scope).
+ */
 static bool is_ours(const struct ir_object *o)
 {
     return o && o->place == IR_TEMPORARY && o->id >= 0;
 }
 
+/**
+ * Any other use than a read takes the address: then stores through pointers may write it, unseen.
+ */
 static void read_expr(struct lives *l, const struct ir_expr *e)
 {
     if (!e)
@@ -60,6 +67,8 @@ static void read_expr(struct lives *l, const struct ir_expr *e)
     read_expr(l, e->c);
 }
 
+/** Operands before the result: "t = t + 1" reads the value that came from above. A label begins a
+ * new run, since control may arrive there without having passed what is written above. */
 static void look_at(struct lives *l, const struct ir_instr *i)
 {
     if (i->code == IR_LABEL)
@@ -75,6 +84,7 @@ static void look_at(struct lives *l, const struct ir_instr *i)
     }
 }
 
+/** Forward jumps only skip pieces: what lives across them is in the range already. */
 static void note_jump(struct lives *l, int label)
 {
     if (l->label_at[label] < 0 || l->label_at[label] >= l->piece)
@@ -163,6 +173,7 @@ static bool returns_twice(const struct ir_function *f)
     return false;
 }
 
+/** Aggregates are written in parts, so that no single write begins their life. */
 static bool lives_always(const struct lives *l, int id)
 {
     const struct ir_object *o = l->function->objects[id];

@@ -43,7 +43,9 @@ char *heap_printf(struct heap *h, const char *format, ...) __attribute__((format
  */
 void heap_grow(struct heap *h, void *items, int n, size_t item_bytes);
 
-/** Ends the pass: "file:line:column: message". Status BAD_INPUT: the source is not (supported) C. */
+/**
+ * Ends the pass: "file:line:column: message". Status BAD_INPUT: the source is not (supported) C.
+ */
 _Noreturn void heap_fail(struct heap *h, struct location at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -205,8 +205,21 @@ struct ir_expr *ir_convert(struct ir_builder *b, enum ir_type type, struct ir_ex
     return make(b, IR_CONVERT, type, a, NULL);
 }
 
+static enum ir_type unsigned_of(enum ir_type t)
+{
+    return t == IR_I32 ? IR_U32 : t == IR_I64 ? IR_U64 : t;
+}
+
+/* Of the operations on signed integers that may overflow: computed on unsigned ones instead. */
+static bool is_wrapped(const struct ir_builder *b, enum ir_op op, enum ir_type t)
+{
+    bool overflows = op == IR_ADD || op == IR_SUBTRACT || op == IR_MULTIPLY || op == IR_NEGATE;
+    return b->wraps && overflows && unsigned_of(t) != t;
+}
+
 struct ir_expr *ir_unary(struct ir_builder *b, enum ir_op op, struct ir_expr *a)
 {
+    enum ir_type type = a->type;
     long double real;
     if (op == IR_NEGATE && ir_float_value(a, &real))
         return ir_float(b, a->type, -real);
@@ -216,7 +229,9 @@ struct ir_expr *ir_unary(struct ir_builder *b, enum ir_op op, struct ir_expr *a)
             return ir_int(b, IR_I32, v == 0);
         return ir_int(b, a->type, (int64_t)(op == IR_NEGATE ? -v : ~v));
     }
-    return make(b, op, op == IR_NOT ? IR_I32 : a->type, a, NULL);
+    if (is_wrapped(b, op, type))
+        return ir_convert(b, type, ir_unary(b, op, ir_convert(b, unsigned_of(type), a)));
+    return make(b, op, op == IR_NOT ? IR_I32 : type, a, NULL);
 }
 
 /* Objects that are somewhere for sure: not null. */
@@ -314,6 +329,11 @@ struct ir_expr *ir_binary(struct ir_builder *b, enum ir_op op, struct ir_expr *x
     if (type == IR_PTR)
         return add_pointer(b, op, x, y);
     struct ir_expr *shorter = to_int ? NULL : shorten(b, op, x, y);
+    if (!shorter && is_wrapped(b, op, type)) {
+        x = ir_convert(b, unsigned_of(type), x);
+        y = ir_convert(b, unsigned_of(type), y);
+        return ir_convert(b, type, ir_binary(b, op, x, y));
+    }
     return shorter ? shorter : make(b, op, type, x, y);
 }
 

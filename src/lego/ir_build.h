@@ -16,6 +16,7 @@ struct ir_builder {
     int n_constants;
     int *chains; /* hash: first constant of a bucket + 1 (CHAINS), then next of each */
     int *next;
+    bool wraps; /* + - * of signed operands is that of unsigned ones: -fwrapv, unknown to blocks */
 };
 
 void ir_builder_init(struct ir_builder *b, struct heap *h);

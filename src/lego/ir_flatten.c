@@ -68,6 +68,39 @@ static struct ir_expr *simple(struct flatten *x, struct ir_expr *e)
     return read;
 }
 
+/*
+ * A constant through a slot. An operation of constants that is undefined (a division by 0, a write
+ * to a fixed address) would be a block without any state in which it is defined, which nothing can
+ * verify; with the constant in a slot it can be run on the slot's other values. C programs hold
+ * such operations where they are never reached, or to end themselves.
+ */
+static struct ir_expr *slot(struct flatten *x, struct ir_expr *e)
+{
+    struct ir_object *t = ir_temporary(x->heap, x->f, e->type);
+    assign(x, t, e);
+    struct ir_expr *read = node(x, IR_READ, e->type, NULL);
+    read->object = t;
+    return read;
+}
+
+static bool is_constant(const struct ir_expr *e)
+{
+    return e->op == IR_INT || (e->op == IR_READ && e->object->place == IR_CONSTANT);
+}
+
+/* Whether it may be undefined whatever its variables are, for what its last operand is. (Constants
+ * alone are folded where they are defined.) */
+static bool is_undefined(const struct ir_expr *e)
+{
+    const struct ir_expr *last = e->b ? e->b : e->a;
+    if (!is_constant(last))
+        return false;
+    bool divides = (e->op == IR_DIVIDE || e->op == IR_REMAINDER) && !ir_is_float(e->type);
+    bool shifts = e->op == IR_SHIFT_LEFT || e->op == IR_SHIFT_RIGHT;
+    return is_constant(e->a) || (divides && last->value == 0) ||
+           (shifts && (last->value < 0 || last->value >= 8 * ir_type_size(e->type)));
+}
+
 /* e with simple operands: one operation. */
 static struct ir_expr *operation(struct flatten *x, struct ir_expr *e)
 {
@@ -75,9 +108,12 @@ static struct ir_expr *operation(struct flatten *x, struct ir_expr *e)
         return e;
     struct ir_expr *copy = heap_take(x->heap, sizeof *copy);
     *copy = *e;
+    struct ir_expr **last = e->b ? &copy->b : &copy->a;
     copy->a = simple(x, e->a);
     if (e->b)
         copy->b = simple(x, e->b);
+    if (is_undefined(e))
+        *last = slot(x, *last);
     return copy;
 }
 
@@ -159,6 +195,8 @@ static void flatten_instr(struct flatten *x, const struct ir_instr *i)
         into(x, i->object, i->value);
     } else if (i->code == IR_STORE) {
         struct ir_expr *address = simple(x, i->address), *value = simple(x, i->value);
+        if (address->op == IR_INT)
+            address = slot(x, address);
         struct ir_instr *store = emit(x, IR_STORE);
         store->address = address;
         store->value = value;

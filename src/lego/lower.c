@@ -391,6 +391,7 @@ ashlar_status lower_unit(struct unit *unit, struct ir_unit **out, ashlar_error *
         l->out = heap_take(h, sizeof *l->out);
         l->out->unit = unit;
         ir_builder_init(&l->build, h);
+        l->build.wraps = unit->wraps;
         lower_all(l);
         *out = l->out;
     }

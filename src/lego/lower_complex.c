@@ -5,6 +5,7 @@
  */
 #include "lego/lower.h"
 
+/* Integer parts are promoted like any operand (C11 6.3.1.1) and cut back. */
 static struct ir_expr *compute(struct lower *l, enum ir_op op, struct ir_expr *x, struct ir_expr *y)
 {
     enum ir_type t = x->type, wide = t < IR_I32 ? IR_I32 : t; /* of complex chars and shorts */
@@ -13,6 +14,7 @@ static struct ir_expr *compute(struct lower *l, enum ir_op op, struct ir_expr *x
     return ir_convert(&l->build, t, v);
 }
 
+/* Not 0 - x, which would lose the sign of a zero. */
 static struct ir_expr *negated(struct lower *l, struct ir_expr *x)
 {
     enum ir_type t = x->type;
@@ -34,6 +36,8 @@ static struct number call(struct lower *l, const char *operation, struct number 
     return number_call(l, heap_printf(l->heap, "__%s%sc3", operation, mode), args, 4, type);
 }
 
+/* Of floats a call: (a + bi)(c + di) written out gives NaN + NaN i where annex G.5.1 wants an
+ * infinity. Of integers the four products, all parts used twice. */
 static struct number product(struct lower *l, struct number x, struct number y,
                              const struct type *type)
 {
@@ -73,9 +77,12 @@ static struct number mixed(struct lower *l, enum expr_kind op, struct number x, 
     return v;
 }
 
+/* A real dividend becomes complex, as gcc has it (the quotient needs both parts of the divisor);
+ * else real operands stay, which keeps infinities and the signs of zeros (C11 G.5). */
 struct number complex_arithmetic(struct lower *l, enum expr_kind op, struct number x,
                                  struct number y, const struct type *type, struct location at)
 {
+    /* A GNU extension that no library function has. */
     if (op == EXPR_DIVIDE && !ir_is_float(ir_type_of(type->base)))
         lower_refuse(l, at, "division of complex integers");
     if (op == EXPR_DIVIDE && !x.part[1])
@@ -101,6 +108,7 @@ struct number complex_unary(struct lower *l, enum expr_kind op, struct number x)
     return x;
 }
 
+/* Two parts, by value: -0.0 is 0.0 and a NaN is nothing. */
 static struct ir_expr *same(struct lower *l, enum ir_op op, struct ir_expr *x, struct ir_expr *y)
 {
     enum ir_type wide = x->type < IR_I32 ? IR_I32 : x->type;
@@ -108,6 +116,7 @@ static struct ir_expr *same(struct lower *l, enum ir_op op, struct ir_expr *x, s
                      ir_convert(&l->build, wide, y));
 }
 
+/* There is no order of complex numbers: == and != only (C11 6.5.8p2). */
 struct ir_expr *complex_compare(struct lower *l, enum expr_kind op, struct number x,
                                 struct number y)
 {

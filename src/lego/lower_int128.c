@@ -5,6 +5,7 @@
  */
 #include "lego/lower.h"
 
+/* For folding only: the host's type computes what the target's would. */
 __extension__ typedef unsigned __int128 wide;
 __extension__ typedef __int128 signed_wide;
 
@@ -30,6 +31,7 @@ static bool is_signed(struct number x)
 
 /* ---- constants ---- */
 
+/* Both words have to be known. */
 static bool constant(struct number x, wide *out)
 {
     if (x.part[0]->op != IR_INT || x.part[1]->op != IR_INT)
@@ -38,6 +40,7 @@ static bool constant(struct number x, wide *out)
     return true;
 }
 
+/* In words, low first. */
 static struct number number_of(struct lower *l, const struct type *t, wide v)
 {
     struct number out = {.type = t};
@@ -80,6 +83,7 @@ static struct number sum(struct lower *l, struct number x, struct number y)
     return v;
 }
 
+/* A borrow where the low word is below what is taken from it. */
 static struct number difference(struct lower *l, struct number x, struct number y)
 {
     x = number_simple(l, x);
@@ -91,6 +95,7 @@ static struct number difference(struct lower *l, struct number x, struct number 
     return v;
 }
 
+/* No carry, so each word is for itself. */
 static struct number by_words(struct lower *l, enum ir_op code, struct number x, struct number y)
 {
     for (int i = 0; i < 2; i++)
@@ -98,6 +103,8 @@ static struct number by_words(struct lower *l, enum ir_op code, struct number x,
     return x;
 }
 
+/* The names are libgcc's ("ti": 16 bytes), which every gcc program is linked with; both compilers
+ * call the same ones, so that results agree to the bit. */
 struct number int128_arithmetic(struct lower *l, enum expr_kind kind, struct number x,
                                 struct number y)
 {
@@ -119,6 +126,7 @@ struct number int128_arithmetic(struct lower *l, enum expr_kind kind, struct num
     return number_call(l, symbol, args, 2, x.type);
 }
 
+/* -x is 0 - x here: integers have one zero. */
 struct number int128_unary(struct lower *l, enum expr_kind kind, struct number x)
 {
     if (kind == EXPR_NEGATE)
@@ -197,6 +205,7 @@ static struct ir_expr *less(struct lower *l, struct number x, struct number y)
     return op(l, IR_LOGICAL_OR, high, op(l, IR_LOGICAL_AND, same, low));
 }
 
+/* x > y is y < x, and >= is !(<): integers are all ordered, unlike floats. */
 struct ir_expr *int128_compare(struct lower *l, enum expr_kind kind, struct number x,
                                struct number y)
 {
@@ -216,6 +225,7 @@ struct ir_expr *int128_compare(struct lower *l, enum expr_kind kind, struct numb
 
 /* ---- floating types ---- */
 
+/* libgcc's machine modes: sf, df, xf. */
 static char mode_of(enum ir_type t)
 {
     return t == IR_F32 ? 's' : t == IR_F64 ? 'd' : 'x';

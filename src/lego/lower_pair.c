@@ -7,13 +7,17 @@
 #include "lego/lower.h"
 #include "lego/type.h"
 
+/* The type of constants that are made here. */
 static struct type int_type = {.kind = TYPE_INT, .size = 4, .align = 4, .plain = &int_type};
 
+/* 128 bits travel as two INTEGER eightbytes, low first (System V x86-64, 3.1.2 and 3.2.3); a
+ * complex number as its parts, real first (C11 6.2.5p13). */
 static enum ir_type word_type(const struct type *t)
 {
     return t->kind == TYPE_COMPLEX ? ir_type_of(t->base) : IR_U64;
 }
 
+/* What is no pair has one part only, so that mixed operands go through the same functions. */
 static struct number scalar(const struct type *t, struct ir_expr *value)
 {
     return (struct number){t, {value, NULL}};
@@ -191,6 +195,8 @@ static const struct type *common_type(struct lower *l, const struct type *a, con
     return is_complex ? type_complex_of(l->heap, (struct type *)common) : common;
 }
 
+/* The left operand alone gives the type (C11 6.5.7): no usual conversions. A count of 128 bits is
+ * cut, beyond the width it is undefined anyway. */
 static struct number shifted(struct lower *l, enum expr_kind op, struct number x, struct number y,
                              struct location at)
 {
@@ -209,6 +215,7 @@ static struct number operand(struct lower *l, struct number v, const struct type
     return number_convert(l, v, stays ? type->base : type);
 }
 
+/* What no pair is left in after the conversions is scalar arithmetic. */
 static struct number arithmetic(struct lower *l, enum expr_kind op, struct number x,
                                 struct number y, struct location at)
 {
@@ -224,6 +231,7 @@ static struct number arithmetic(struct lower *l, enum expr_kind op, struct numbe
     return scalar(type, lower_arithmetic(l, op, x.part[0], type, y.part[0], type, at));
 }
 
+/* Operand and result have one type: the reader has promoted. */
 static struct number unary(struct lower *l, struct expr *e)
 {
     struct number x = lower_number(l, e->a);
@@ -231,6 +239,7 @@ static struct number unary(struct lower *l, struct expr *e)
                                          : int128_unary(l, e->kind, x);
 }
 
+/* The right side's effects must not change what was read for the left one: sequence as written. */
 static struct number binary(struct lower *l, struct expr *e)
 {
     struct number x = lower_number(l, e->a);
@@ -239,6 +248,7 @@ static struct number binary(struct lower *l, struct expr *e)
     return arithmetic(l, e->kind, x, lower_number(l, e->b), e->at);
 }
 
+/* a + b i, as _Complex constants and __builtin_complex come from the reader. */
 static struct number parts(struct lower *l, struct expr *e)
 {
     struct number v = {.type = e->type};
@@ -249,6 +259,9 @@ static struct number parts(struct lower *l, struct expr *e)
     return v;
 }
 
+/*
+ * What is in memory already is read from there; the default covers calls, members and assignments.
+ */
 struct number lower_number(struct lower *l, struct expr *e)
 {
     if (!type_is_pair(e->type)) {
@@ -301,6 +314,8 @@ static struct number read_number(struct lower *l, struct place p, const struct t
 }
 
 /* a op= b where a or b is a pair; the new value is given in place and, of a scalar a, in *value. */
+/* The place is evaluated once (C11 6.5.16.2), and before the right side only where that has
+ * effects: hence the stable and simple forms in between. */
 static struct place compound(struct lower *l, struct expr *e, struct ir_expr **value)
 {
     struct type *t = e->a->type;
@@ -344,6 +359,7 @@ static struct place step(struct lower *l, struct expr *e)
     return was;
 }
 
+/* Whoever takes the address of a value that is no object gets a temporary (in_memory). */
 struct place lower_pair_place(struct lower *l, struct expr *e)
 {
     struct ir_expr *unused;

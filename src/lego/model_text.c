@@ -62,7 +62,8 @@ static int letters_ordinal(const char *letters)
 static bool put_ordinal(struct buf *out, char sign, int n)
 {
     char letters[8];
-    return n >= 1 && n <= MAX_OPERANDS && buf_printf(out, "%c%s", sign, ordinal_letters(n, letters));
+    return n >= 1 && n <= MAX_OPERANDS &&
+           buf_printf(out, "%c%s", sign, ordinal_letters(n, letters));
 }
 
 static void put_number(struct buf *out, char positive, char negative, int64_t value)
@@ -98,8 +99,9 @@ static void word(struct question *q, const char *text)
 
 static void type_word(struct question *q, enum ir_type type)
 {
-    static const char *const words[] = {"schar", "uchar", "short", "ushort", "int",    "uint",    "long",
-                                        "ulong", "float", "double", "ldouble", "ptr", "bytes", "void"};
+    static const char *const words[] = {"schar", "uchar", "short", "ushort", "int",
+                                        "uint",  "long",  "ulong", "float",  "double",
+                                        "ldouble", "ptr", "bytes", "void"};
     word(q, words[type]);
 }
 
@@ -275,7 +277,9 @@ struct writer {
     int n_labels;
 };
 
-/** Registers with digits get letters: r8d -> "%rid", xmm11 -> "%xl", st(1) -> "%stb"; others stay. */
+/**
+ * Registers with digits get letters: r8d -> "%rid", xmm11 -> "%xl", st(1) -> "%stb"; others stay.
+ */
 static bool register_word(struct buf *out, const char *name, size_t length)
 {
     int number = 0;
@@ -378,7 +382,8 @@ static bool memory_words(struct writer *w, const char *text, size_t length)
 static bool label_word(struct writer *w, const char *text, size_t length)
 {
     int i = 0;
-    while (i < w->n_labels && (w->label_lengths[i] != length || memcmp(w->labels[i], text, length) != 0))
+    while (i < w->n_labels &&
+           (w->label_lengths[i] != length || memcmp(w->labels[i], text, length) != 0))
         i++;
     if (i == MAX_OPERANDS)
         return false;
@@ -463,7 +468,9 @@ struct reader {
     struct buf *out;
 };
 
-/** The next word of the line: its sign and letters; false at the line's end or at what is no word. */
+/**
+ * The next word of the line: its sign and letters; false at the line's end or at what is no word.
+ */
 static bool next_word(struct reader *r, char *sign, char letters[MAX_WORD])
 {
     if (r->at == r->end || *r->at == '\n')
@@ -517,7 +524,9 @@ static bool read_register(struct reader *r, const char *letters)
     return buf_printf(r->out, "%%%s", letters);
 }
 
-/** The offset that may follow a base: `a :i ;i. Appends it with its sign; true when there is none. */
+/**
+ * The offset that may follow a base: `a :i ;i. Appends it with its sign; true when there is none.
+ */
 static bool read_offset(struct reader *r, bool after_symbol)
 {
     char sign = peek_sign(r), letters[MAX_WORD];
@@ -634,7 +643,8 @@ static bool read_line(struct reader *r)
     return buf_puts(r->out, "\n");
 }
 
-bool model_text_fragment(const struct block *block, const char *answer, size_t length, struct buf *out)
+bool model_text_fragment(const struct block *block, const char *answer, size_t length,
+                         struct buf *out)
 {
     struct numbers numbers;
     if (!block_numbers(block, &numbers))

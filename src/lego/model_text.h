@@ -24,6 +24,7 @@ bool model_text_question(const struct block *block, struct buf *out);
 bool model_text_answer(const struct block *block, const char *fragment, struct buf *out);
 
 /** An answer as a fragment; false: it is not in the language. Untrusted text. */
-bool model_text_fragment(const struct block *block, const char *answer, size_t length, struct buf *out);
+bool model_text_fragment(const struct block *block, const char *answer, size_t length,
+                         struct buf *out);
 
 #endif

@@ -227,8 +227,9 @@ int64_t reader_alignment(struct reader *r, CXCursor attribute, size_t offset);
 /* reader_clang_attribute.c */
 struct attributes {
     bool is_weak, is_used, is_noreturn, is_gnu_inline, is_always_inline;
-    const char *section, *label; /* NULL: none */
-    int64_t align;               /* 0: none */
+    const char *section, *label, *alias; /* NULL: none */
+    int64_t align;                       /* 0: none */
+    int before_main, after_main;         /* as in struct decl */
     const char *refused; /* an attribute that changes meaning and is not supported; NULL: none */
 };
 void reader_attributes(struct reader *r, CXCursor declaration,

@@ -2,15 +2,17 @@
  * reader_clang_attribute.c: __attribute__, _Alignas and asm labels of declarations. libclang lists
  * attributes but does not name most of them: their text does.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lego/reader_clang.h"
 
+enum { DEFAULT_PRIORITY = 65535 }; /* gcc's: the last to begin, the first to end */
+
 /* They change what a declaration means in ways that the compiler does not follow. */
-static const char *const unsupported[] = {"alias",         "weakref",   "ifunc",      "constructor",
-                                          "destructor",    "cleanup",   "naked",      "symver",
-                                          "ms_abi",        "regcall",   "vectorcall", "interrupt",
-                                          "init_priority", "ms_struct"};
+static const char *const unsupported[] = {"weakref",  "ifunc",   "cleanup",    "naked",
+                                          "symver",   "ms_abi",  "regcall",    "vectorcall",
+                                          "interrupt", "init_priority", "ms_struct"};
 
 /* The attribute's name without the underscores around it, in out. */
 static void attribute_name(struct reader *r, struct token t, char out[40])
@@ -36,6 +38,19 @@ static const char *string_argument(struct reader *r, CXCursor c, struct token na
     return reader_string_tokens(r, c, &at, 1, &n);
 }
 
+/* constructor, constructor(101) */
+static int priority(struct reader *r, CXCursor c, struct token name)
+{
+    struct token open = reader_token(r, name.end), number = reader_token(r, open.end);
+    if (!reader_token_is(r, open, "("))
+        return DEFAULT_PRIORITY;
+    char *end;
+    long value = strtol(r->text + number.start, &end, 0);
+    if (end != r->text + number.end || value < 1 || value > DEFAULT_PRIORITY)
+        reader_refuse(r, c, "this priority of a constructor or destructor");
+    return (int)value;
+}
+
 static void read_attribute(struct reader *r, CXCursor c, struct attributes *out)
 {
     char name[40];
@@ -55,6 +70,12 @@ static void read_attribute(struct reader *r, CXCursor c, struct attributes *out)
         out->is_always_inline = true;
     else if (strcmp(name, "section") == 0)
         out->section = string_argument(r, c, t);
+    else if (strcmp(name, "alias") == 0)
+        out->alias = string_argument(r, c, t);
+    else if (strcmp(name, "constructor") == 0)
+        out->before_main = priority(r, c, t);
+    else if (strcmp(name, "destructor") == 0)
+        out->after_main = priority(r, c, t);
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++) {
         if (strcmp(name, unsupported[i]) == 0)
             out->refused = unsupported[i];

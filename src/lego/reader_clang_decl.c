@@ -54,8 +54,20 @@ static void note_reference(struct reader *r, struct decl *used)
     r->references[r->n_references++] = (struct reference){r->user, used};
 }
 
+/* What another name is given to is used by it. */
+static void mark_aliased(struct reader *r)
+{
+    for (int i = 0; i < r->unit->n; i++) {
+        const char *alias = r->unit->decls[i]->alias;
+        for (int k = 0; alias && k < r->unit->n; k++)
+            if (strcmp(r->unit->decls[k]->symbol, alias) == 0)
+                r->unit->decls[k]->is_used = true;
+    }
+}
+
 void reader_mark_used(struct reader *r)
 {
+    mark_aliased(r);
     for (bool changed = true; changed;) {
         changed = false;
         for (int i = 0; i < r->n_references; i++) {
@@ -139,9 +151,17 @@ static void apply_attributes(struct reader *r, struct decl *d, CXCursor c)
     reader_attributes(r, c, &a);
     if (a.refused)
         reader_refuse(r, c, "__attribute__((%s))", a.refused);
+    if (a.alias && d->type->kind != TYPE_FUNCTION) /* blocks take two names for two objects */
+        reader_refuse(r, c, "__attribute__((alias)) of an object");
     /* libclang forgets it where a declaration follows the definition; gcc does not. */
     d->is_weak |= a.is_weak || says(r, c, "__attribute__", "weak", "__weak__");
-    d->is_used |= a.is_used;
+    d->is_used |= a.is_used || a.before_main || a.after_main;
+    if (a.alias)
+        d->alias = a.alias;
+    if (a.before_main)
+        d->before_main = a.before_main;
+    if (a.after_main)
+        d->after_main = a.after_main;
     d->is_noreturn |= a.is_noreturn;
     if (a.section)
         d->section = a.section;

@@ -23,6 +23,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifdef __has_feature /* clang */
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#elif defined __SANITIZE_ADDRESS__
+#define SANITIZED
+#endif
+
 static sigjmp_buf escape;
 
 static void on_fault(int signal)
@@ -50,6 +58,9 @@ static bool limit_rights(void)
     enum { ARCH = AUDIT_ARCH_AARCH64 };
 #endif
     static const int allowed[] = {SYS_read, SYS_write, SYS_mprotect, SYS_rt_sigreturn,
+#ifdef SANITIZED
+                                  SYS_sigaltstack, /* its siglongjmp() asks where the stack is */
+#endif
                                   SYS_exit_group};
     enum { N = sizeof allowed / sizeof allowed[0] };
     struct sock_filter filter[N + 5] = {

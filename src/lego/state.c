@@ -22,6 +22,7 @@ enum {
 
 /* ---- hints ---- */
 
+/** A set: a constant that stands twice is no likelier to matter. */
 static void add_constant(struct state_hints *h, int64_t value)
 {
     enum { MAX = sizeof h->constants / sizeof h->constants[0] };
@@ -99,6 +100,7 @@ static void note_access(struct state_hints *h, struct state_layout *l, const str
     }
 }
 
+/** What stands at the start of a line before "=" is stored to; every other access is a load. */
 static void read_text(struct state_hints *h, struct state_layout *l, const struct block *block,
                       const char *text)
 {
@@ -134,6 +136,8 @@ static void read_hints(struct state_hints *h, struct state_layout *l, const stru
 
 /* ---- places ---- */
 
+/** Of an incomplete object only the start is reached, by constant offsets; an F80 slot has 16
+ * bytes. */
 static int64_t laid_size(const struct block_operand *o)
 {
     int64_t size = o->size > 0 ? o->size : UNKNOWN_BYTES;
@@ -207,6 +211,7 @@ static bool may_be_target(const struct block_operand *o)
     return o->kind == OPERAND_SLOT && o->object && o->object->place != IR_TEMPORARY;
 }
 
+/** All by operand. One more than there are, so that no size is 0. */
 static bool allocate(struct state_layout *l, int n)
 {
     l->offsets = calloc((size_t)n + 1, sizeof *l->offsets);
@@ -217,6 +222,11 @@ static bool allocate(struct state_layout *l, int n)
     return l->offsets && l->addresses && l->sizes && l->targets && l->accesses;
 }
 
+/*
+ * From low to high: statics and constants, the arena that pointers lead to, the red zone below the
+ * stack pointer (System V x86-64, 3.2.2), the frame's slots, the frame pointer. The order inside
+ * each is random, so that a fragment that relies on neighbours is found out.
+ */
 static void place_all(struct state_layout *l, const struct block *block,
                       const struct state_hints *hints, struct rng *rng, int *order)
 {

@@ -10,6 +10,8 @@
 
 /* ---- values ---- */
 
+/* Values are kept extended to 64 bits as their type says, so that one comparison of each kind will
+ * do. */
 int64_t steer_wrap(enum ir_type t, int64_t value)
 {
     switch (t) {
@@ -42,9 +44,12 @@ void steer_load(enum ir_type t, const unsigned char *at, struct steer_value *out
     }
 }
 
+/* Rounding twice may miss a bit of what the machine computes; a state is a suggestion only. */
 static long double round_to(enum ir_type t, long double value)
 {
-    return t == IR_F32 ? (long double)(float)value : t == IR_F64 ? (long double)(double)value : value;
+    if (t == IR_F32)
+        return (long double)(float)value;
+    return t == IR_F64 ? (long double)(double)value : value;
 }
 
 void steer_store(enum ir_type t, struct steer_value value, unsigned char *at)
@@ -61,6 +66,7 @@ void steer_store(enum ir_type t, struct steer_value value, unsigned char *at)
         memcpy(at, &value.integer, (size_t)ir_type_size(t));
 }
 
+/* An F80 has 16 bytes in memory, of which the x87 writes 10 (System V x86-64, 3.1.2). */
 static size_t stored_size(enum ir_type t)
 {
     return t == IR_F80 ? 10 : (size_t)ir_type_size(t);
@@ -68,6 +74,7 @@ static size_t stored_size(enum ir_type t)
 
 /* ---- memory ---- */
 
+/* Unsigned, so that an address below the image is far above its end. */
 bool steer_place(const struct steer_path *p, int64_t address, size_t size, uint32_t *at)
 {
     uint64_t offset = (uint64_t)address - STATE_IMAGE_AT;
@@ -77,6 +84,7 @@ bool steer_place(const struct steer_path *p, int64_t address, size_t size, uint3
     return true;
 }
 
+/* Writes are laid over each other in their order: the last one to a byte counts. */
 static void read_at(const struct steer_path *p, uint32_t at, size_t size, int time,
                     unsigned char *out)
 {
@@ -93,6 +101,7 @@ static void read_at(const struct steer_path *p, uint32_t at, size_t size, int ti
 
 /* ---- expressions ---- */
 
+/* Out of range it is undefined (C11 6.3.1.4): the path ends, as the reference's run will. */
 static bool convert(enum ir_type to, enum ir_type from, struct steer_value *v)
 {
     bool real = ir_is_float(from);
@@ -113,6 +122,7 @@ static bool convert(enum ir_type to, enum ir_type from, struct steer_value *v)
     return true;
 }
 
+/* A NaN is unequal to all and not ordered; for the other operators that is "false". */
 static bool compare(enum ir_op op, enum ir_type t, struct steer_value a, struct steer_value b)
 {
     bool less = a.integer < b.integer, equal = a.integer == b.integer;
@@ -146,6 +156,7 @@ static bool real_binary(const struct steer_expr *e, long double a, long double b
     }
 }
 
+/* What traps has no value. */
 static bool divide(const struct steer_expr *e, int64_t a, int64_t b, int64_t *out)
 {
     if (b == 0 || (b == -1 && ir_is_signed(e->type) && a == INT64_MIN))
@@ -153,10 +164,12 @@ static bool divide(const struct steer_expr *e, int64_t a, int64_t b, int64_t *ou
     if (ir_is_signed(e->type))
         *out = e->op == IR_DIVIDE ? a / b : a % b;
     else
-        *out = (int64_t)(e->op == IR_DIVIDE ? (uint64_t)a / (uint64_t)b : (uint64_t)a % (uint64_t)b);
+        *out = e->op == IR_DIVIDE ? (int64_t)((uint64_t)a / (uint64_t)b)
+                                  : (int64_t)((uint64_t)a % (uint64_t)b);
     return true;
 }
 
+/* In unsigned arithmetic: overflow is undefined in the block, and must not be so in us. */
 static bool integer_binary(const struct steer_expr *e, int64_t a, int64_t b,
                            struct steer_value *out)
 {
@@ -197,6 +210,7 @@ static bool evaluate_unary(const struct steer_expr *e, struct steer_value *v)
     return true;
 }
 
+/* Of && and || the second side is looked at only when C does. */
 static bool evaluate_binary(const struct steer_path *p, const struct steer_expr *e, int time,
                             struct steer_value *out)
 {
@@ -284,6 +298,7 @@ static void note_goals(struct steer_path *p, const struct steer_expr *e, int tim
     }
 }
 
+/* False: the path ends here, at a fault, an undefined value or the end of the record. */
 static bool write_line(struct steer_path *p, const struct steer_line *line)
 {
     struct steer_value value, address;
@@ -307,6 +322,7 @@ static bool write_line(struct steer_path *p, const struct steer_line *line)
     return true;
 }
 
+/* STEER_STEPS bounds loops: of these the first rounds are solved for. */
 void steer_trace(struct steer_path *p)
 {
     struct steer_value value;

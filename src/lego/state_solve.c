@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+/* Bounds: a chain of writes is followed so deep, and so many comparisons of a path are tried; more
+ * only costs time that further states use better. */
 enum { DEPTH_MOST = 40, GOALS_MOST = 8 };
 
 static bool chance(struct steer_path *p, uint32_t one_in)
@@ -76,6 +78,8 @@ static bool set_memory(struct steer_path *p, enum ir_type t, uint32_t at, struct
 
 /* ---- operators ---- */
 
+/* Floats first: what rounds has many sources, of which the nearest is taken. An integer type that
+ * cannot hold the value gives no solution. */
 static bool solve_convert(struct steer_path *p, const struct steer_expr *e,
                           struct steer_value wanted, int time, int depth)
 {
@@ -154,6 +158,9 @@ static bool invert_right(struct steer_path *p, const struct steer_expr *e, int64
     }
 }
 
+/*
+ * Either side may be the one that can be set: in random order, so that both are, over the states.
+ */
 static bool solve_integer(struct steer_path *p, const struct steer_expr *e, int64_t wanted,
                           int time, int depth)
 {
@@ -174,6 +181,7 @@ static bool solve_integer(struct steer_path *p, const struct steer_expr *e, int6
     return false;
 }
 
+/* Rounding may leave the result beside what is wanted; the next states try others. */
 static bool solve_real(struct steer_path *p, const struct steer_expr *e, long double w, int time,
                        int depth)
 {
@@ -255,6 +263,7 @@ static bool solve_truth(struct steer_path *p, const struct steer_expr *e, bool w
     }
 }
 
+/* Where one side is enough the other one keeps whatever it has. */
 static bool solve_logical(struct steer_path *p, const struct steer_expr *e, bool wanted, int time,
                           int depth)
 {

@@ -1,12 +1,12 @@
 /*
- * state_steer.h: entry states made for a purpose: the comparisons that a block makes, read from its text, hold,
- * fail by one, or hold several together. Random memory does not get there: that *(long *)(v1 + c1)
- * is c2 has a chance of one in 2^64. Internal to the verifier.
+ * state_steer.h: entry states made for a purpose: the comparisons that a block makes, read from
+ * its text, hold, fail by one, or hold several together. Random memory does not get there: that
+ * *(long *)(v1 + c1) is c2 has a chance of one in 2^64. Internal to the verifier.
  *
- * A block is parsed into lines of expression trees (state_text.c), run from an entry state
- * with a record of what each line wrote (state_path.c), and its comparisons are solved backwards through that
- * record for values of the entry state (state_solve.c). All of this may be wrong without harm: a
- * state is a suggestion, what the block does with it is found by the reference.
+ * A block is parsed into lines of expression trees (state_text.c), run from an entry state with a
+ * record of what each line wrote (state_path.c), and its comparisons are solved backwards through
+ * that record for values of the entry state (state_solve.c). All of this may be wrong without
+ * harm: a state is a suggestion, what the block does with it is found by the reference.
  */
 #ifndef LEGO_STATE_STEER_H
 #define LEGO_STATE_STEER_H
@@ -28,7 +28,7 @@ struct steer_line {
     int operand;                      /* ASSIGN */
     const struct steer_expr *address; /* STORE */
     const struct steer_expr *value;   /* ASSIGN STORE BRANCH */
-    int label;                        /* LABEL: its number; JUMP BRANCH: index of the line, -1 an exit */
+    int label; /* LABEL: its number; JUMP BRANCH: index of the line, -1 an exit */
 };
 
 struct steer_program {
@@ -39,7 +39,8 @@ struct steer_program {
     int n_comparisons;
 };
 
-/** Parses the block's text. False: it is not understood or memory ran out; the program is empty then. */
+/** Parses the block's text. False: it is not understood or memory ran out; the program is empty
+ * then. */
 bool steer_program_init(struct steer_program *p, const struct block *block);
 void steer_program_fini(struct steer_program *p);
 
@@ -77,7 +78,7 @@ struct steer_path {
     int n_goals;
     const struct steer_expr *fault; /* the load whose address is outside the image; NULL: none */
     int fault_time;
-    struct { uint32_t at, size; } pins[STEER_PINS]; /* of the entry state, not to be changed again */
+    struct { uint32_t at, size; } pins[STEER_PINS]; /* of the entry state: not changed again */
     int n_pins;
 };
 

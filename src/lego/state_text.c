@@ -19,6 +19,8 @@ struct parser {
     bool failed;
 };
 
+/* The room was taken for all of the text beforehand, so that pointers between expressions stay
+ * valid. After a failure everybody gets the same scrap node, and nobody has to check. */
 static struct steer_expr *new_expr(struct parser *p, enum ir_op op, enum ir_type type)
 {
     static struct steer_expr nothing;
@@ -63,6 +65,7 @@ static bool take_type(struct parser *p, bool pointer, enum ir_type *type)
     return false;
 }
 
+/* Whole names: "v1" is no beginning of "v12". */
 static int take_operand(struct parser *p)
 {
     size_t n = 0;
@@ -89,6 +92,7 @@ static struct steer_expr *parse_address(struct parser *p)
     return e;
 }
 
+/* The suffixes are those that ir_print writes: they alone tell the type. */
 static struct steer_expr *parse_number(struct parser *p)
 {
     char *end;
@@ -104,6 +108,7 @@ static struct steer_expr *parse_number(struct parser *p)
     return e;
 }
 
+/* A literal is its value in this use of the block; an array or function is its address. */
 static struct steer_expr *parse_name(struct parser *p)
 {
     int i = take_operand(p);
@@ -129,6 +134,7 @@ static struct steer_expr *parse_unary(struct parser *p, enum ir_op op)
     return e;
 }
 
+/* "(char *)&v1" is one address, not a conversion of one. */
 static struct steer_expr *parse_cast(struct parser *p, enum ir_type type)
 {
     if (*p->at == '&')
@@ -251,6 +257,7 @@ static void parse_write(struct parser *p, struct steer_line *line)
     line->value = parse_expr(p);
 }
 
+/* An unknown line is taken for a write and fails there. */
 static void parse_line(struct parser *p)
 {
     struct steer_line *line = &p->program->lines[p->program->n++];

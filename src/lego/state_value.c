@@ -220,9 +220,23 @@ static uint64_t zone_for(struct filler *f, unsigned accesses)
     return STATE_IMAGE_AT + f->layout->arena + zone * (f->layout->arena_bytes / STATE_ZONES);
 }
 
+/**
+ * The last place where one of the types of `accesses` fits: a read that is too wide faults there.
+ */
+static uint64_t last_place(struct filler *f, unsigned accesses)
+{
+    uint64_t size = (uint64_t)1 << roll(f, 2);
+    for (int t = IR_I8; accesses && t <= IR_PTR; t++)
+        if ((accesses >> t & 1) && roll(f, 1))
+            size = (uint64_t)ir_type_size((enum ir_type)t);
+    return STATE_IMAGE_AT + f->layout->size - size;
+}
+
 static uint64_t pointer(struct filler *f, unsigned accesses)
 {
     const struct state_layout *l = f->layout;
+    if (roll(f, 6) == 0)
+        return last_place(f, accesses);
     uint64_t arena = STATE_IMAGE_AT + l->arena;
     int r = (int)roll(f, 8);
     if ((r -= f->mix->null) < 0)

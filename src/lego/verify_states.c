@@ -236,11 +236,16 @@ static ashlar_status run_round(struct gathering *g, int n, ashlar_error *err)
     return status;
 }
 
-/** A loop that is too long for every state: the costliest way to find nothing. */
+/**
+ * Nothing found, and little to hope for: until the first defined state nothing is adapted, and a
+ * rate that left these tries without one would not give the least number in all of them (e^-12). A
+ * loop that is too long for every state is the costliest way to find nothing: it ends sooner.
+ */
 static bool is_hopeless(const struct vectors *s)
 {
-    enum { ENOUGH = 1500 };
-    return s->n == 0 && s->reasons[REFERENCE_ENDLESS] == s->discarded && s->discarded >= ENOUGH;
+    enum { ENOUGH = 4000, ENOUGH_ENDLESS = 1500 };
+    bool endless = s->reasons[REFERENCE_ENDLESS] == s->discarded;
+    return s->n == 0 && s->discarded >= (endless ? ENOUGH_ENDLESS : ENOUGH);
 }
 
 static ashlar_status gather(struct gathering *g, ashlar_error *err)

@@ -111,6 +111,7 @@ expect 0 "$ashcc" "$replay" -c hello.c half.c
 expect 0 "$ashcc" hello.o half.o -o again -lm -Wl,--as-needed
 [ "$(./again)" = "hello 45" ] || fail "linked from objects it said: $(./again)"
 expect 0 "$ashcc" "$replay" -S half.c -o half.s
+"$ashcc" "$replay" -S half.c -o - > printed.s 2> err && cmp -s half.s printed.s || fail "-o - is not standard output"
 grep -q '^half:' half.s || fail "no function in half.s"
 expect 0 "$ashcc" "$replay" hello.c half.s
 [ "$(./a.out)" = "hello 45" ] || fail "with an assembler file it said: $(./a.out)"
@@ -171,7 +172,7 @@ err_has 'odd is compiled by cc'
 ./odd || fail "the mixed program returned $?"
 expect 0 "$ashcc" --cache=off --translator=replay:empty.jsonl --fallback=cc hello.c half.c -o hello
 [ "$(./hello)" = "hello 45" ] || fail "all by cc it said: $(./hello)"
-expect 0 "$ashcc" --fallback=cc -fwrapv -c half.c
+expect 0 "$ashcc" --fallback=cc -ftrapv -c half.c
 err_has 'left to cc'
 
 # ---- the cache: a build needs no translator

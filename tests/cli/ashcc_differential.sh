@@ -39,6 +39,8 @@ int unset(int n) { int x; if (n > 3) x = 1; return x; }
 void say(int n) { printf("n=%d\n", n); }
 int outside(int n) { return n + getpid(); }
 int apply(int (*f)(int), int n) { return f(n); }
+int *table, used; /* zero in the file: nothing to do without values of their own */
+int registered(int n) { if (used > 0 && table) table[n & 3] = n * 2 + used; return table[0]; }
 int main(void) { return user(1, 2); }
 END
 "$ashcc" --cache=off --dump=blocks many.c > blocks.txt && "$teacher" blocks.txt > t.jsonl 2> log ||
@@ -55,6 +57,8 @@ for name in helper user sum reversed length scaled word say; do
 done
 awk '$1 == "unset" && $3 > 0 && $4 == 0 { found = 1 } END { exit !found }' out ||
     fail "a value that is not set was compared"
+awk '$1 == "registered" && $2 > 0 && $4 == 0 { found = 1 } END { exit !found }' out ||
+    fail "data that the file leaves zero got no values"
 out_has '^outside .* left out: calls getpid, which is not known here$'
 out_has '^apply .* left out: takes a pointer to a function$'
 out_has '^main .* left out: is the program$'
@@ -75,6 +79,8 @@ planted condition word
 out_has '^word .* word(.*): returns "[a-z]*", cc.s returns "[a-z]*"$'
 planted store sum
 planted width reversed
+planted store registered
+out_has '^registered .* registered([-0-9]*) with table = {.*}, used = -*[0-9]*: '
 
 # ---- wrong words; nothing is left behind; not installed
 expect 2 "$ashcc" --differential 0 -c many.c

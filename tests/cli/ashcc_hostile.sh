@@ -40,6 +40,11 @@ for words in --version --man --help "--dump=asm half.c" "--explain -c half.c" \
 done
 (ulimit -f 0; trap '' XFSZ; $plain -S half.c -o limited.s) > out 2> err && fail "more than the limit was written"
 [ ! -e limited.s ] || fail "a part of an output is there"
+echo '#include <stdlib.h>' | cat - half.c > large.c
+last="preprocessed text that does not fit"
+(ulimit -f 4; trap '' XFSZ; exec $plain -c large.c -o limited.o) > out 2> err
+[ $? = 1 ] || fail "it does not end as a failure to write"
+err_has 'cannot write .*/tmp/ashcc[^/]*/0.i: File too large'
 nothing_left
 
 # ---- inputs and words
@@ -95,23 +100,47 @@ last="statistics that are lost"
 [ $? = 1 ] || fail "a lost output is no failure"
 nothing_left
 
-# ---- killed: the file's own process ends too and clears up
-"$ashcc" --cache=off --endpoint http://127.0.0.1:1/v1 -c half.c -o killed.o > out 2> err &
-pid=$!
-for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    child=$(cat /proc/$pid/task/$pid/children 2> log)
-    child=${child%% *}
-    [ -n "$child" ] && grep -q ashcc-unit "/proc/$child/cmdline" 2> log && break
-    sleep 0.3
+# ---- killed: nothing is left, whichever step it was
+empty_soon()
+{
+    for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        [ -z "$(ls -A tmp)" ] && break
+        sleep 0.3
+    done
+    nothing_left
+}
+kill_when() # COMMAND PATTERN: when the driver runs a child whose command line has it
+{
+    $1 > out 2> err &
+    pid=$!
+    for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        for child in $(cat /proc/$pid/task/$pid/children 2> log); do
+            tr '\0' ' ' 2> log < "/proc/$child/cmdline" | grep -q -e "$2" && break 2
+        done
+        child=
+        sleep 0.3
+    done
+    [ -n "$child" ] || fail "it never ran $2"
+    sleep 0.5
+    [ -n "$(ls -A tmp)" ] || fail "no folder while it runs"
+    kill -9 $pid
+    wait $pid 2> log
+    empty_soon
+}
+cat > slow << 'EOF'
+#!/bin/sh
+case " $* " in *" $SLOW "*) sleep 2 ;; esac
+exec cc "$@"
+EOF
+chmod +x slow
+for SLOW in -E -c; do
+    export SLOW
+    last="kill -9 during cc $SLOW"
+    kill_when "$plain --verify=assemble --cc=./slow -c half.c -o killed.o" "slow.* $SLOW "
+    [ ! -e killed.o ] || fail "an output of a compilation that was killed"
 done
-sleep 1
 last="kill -9 while a server is waited for"
-kill -9 $pid
-for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -z "$(ls -A tmp)" ] && break
-    sleep 0.3
-done
+kill_when "$ashcc --cache=off --endpoint http://127.0.0.1:1/v1 -c half.c -o killed.o" ashcc-unit
 [ ! -e killed.o ] || fail "an output of a compilation that was killed"
-nothing_left
 
 exit $failed

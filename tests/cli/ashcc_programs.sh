@@ -174,3 +174,87 @@ LD_LIBRARY_PATH=. ./program > got && diff wanted got || fail "with the shared ob
 # Its objects and the host's mix.
 cc -w -c -o host.o main.c && cc -o program library.o host.o -lm || fail "no program with the host's main"
 ./program > got && diff wanted got || fail "with the host's main the output differs"
+
+# same SOURCE FLAGS...: the program prints what the host's does
+same()
+{
+    source=$1
+    shift
+    last="$source $*"
+    cc -w -O0 "$@" -o host "$source" || exit 1
+    compile same.o "$source" -w "$@"
+    cc -o program same.o || fail "$source does not link"
+    ./host > wanted && ./program > got && diff wanted got || fail "$source's output differs"
+}
+
+cat > names.c << 'END'
+#include <stdio.h>
+static int twice(int n) { return 2 * n; }
+int other(int n) __attribute__((alias("twice")));
+static int hidden(int n) __attribute__((alias("twice")));
+extern int weak_one(int n) __attribute__((weak, alias("twice")));
+static int order[8], n_order;
+__attribute__((constructor)) static void last(void) { order[n_order++] = 3; }
+__attribute__((constructor(102))) static void second(void) { order[n_order++] = 2; }
+__attribute__((constructor(101))) void first(void) { order[n_order++] = 1; }
+static void __attribute__((destructor)) end(void) { printf("end\n"); }
+__attribute__((destructor(101))) static void very_end(void) { printf("very end\n"); }
+int (*table[])(int) = {other, hidden, weak_one};
+int main(void)
+{
+    printf("%d %d %d\n", other(1), hidden(2), weak_one(3));
+    for (int i = 0; i < n_order; i++)
+        printf("%d %d ", order[i], table[i](i));
+    printf("\n");
+    return 0;
+}
+END
+same names.c
+same names.c -fPIC
+echo 'extern int f(void) __attribute__((alias("g"))); int h(void) { return f(); }' > alias.c
+expect 3 "$ashcc" --cache=off -c alias.c
+err_has "'f' is an alias of 'g', which is not defined here"
+
+# Signed arithmetic that wraps.
+cat > wraps.c << 'END'
+#include <limits.h>
+#include <stdio.h>
+struct bits { int b : 5; long l : 40; } s = {15, 0};
+int add(int a, int b) { return a + b; }
+int overflows(int a, int b) { return b > 0 && a + b < a; }
+long multiply(long a, long b) { return a * b - b; }
+int negate(int a) { return -a; }
+int count(int n) { int k = 0; for (int i = n; i > 0; i++) k++; return k; }
+short narrow(short a) { a *= a; a += 30000; return a; }
+int main(void)
+{
+    int most = INT_MAX;
+    long more = LONG_MAX;
+    most++, --most, most += 5, more *= 3;
+    s.b++;
+    printf("%d %d %ld %d\n", add(INT_MAX, 2), overflows(INT_MAX, 1), multiply(LONG_MIN, 7), negate(INT_MIN));
+    printf("%d %ld %d %d %d %d\n", most, more, s.b, count(INT_MAX - 9), narrow(300), INT_MAX + 1);
+    return 0;
+}
+END
+same wraps.c -fwrapv
+same wraps.c -fno-strict-overflow
+
+# What is undefined whatever happens is translated too: it is never reached.
+cat > never.c << 'END'
+#include <stdio.h>
+int zero(int n) { if (n > 100) return n / 0; return n; }
+int over(int n) { if (n > 100) return 2147483647 + 1; return n; }
+int shift(int n) { if (n > 100) return n << 35; return n; }
+int negate(int n) { if (n > 100) return -(-2147483647 - 1); return n; }
+unsigned convert(int n) { if (n > 100) return (unsigned)1e30; return n; }
+int fixed(int n) { if (n > 100) return *(int *)8; if (n > 90) *(short *)0 = n; return n; }
+int main(void)
+{
+    printf("%d %d %d %d %u %d\n", zero(1), over(2), shift(3), negate(4), convert(5), fixed(6));
+    return 0;
+}
+END
+same never.c
+
+exit $failed

@@ -243,6 +243,50 @@ static void flattened_code_is_single_operations(void **state)
     assert_null(ir_check(&heap, &function));
 }
 
+/* A block with nothing but the access has no state in which it is defined. */
+static void a_fixed_address_is_an_operation_of_its_own(void **state)
+{
+    (void)state;
+    struct ir_object *x = variable("x", IR_I32);
+    struct ir_expr load = {.op = IR_LOAD, .type = IR_I32, .a = integer(IR_PTR, 4096)};
+    struct ir_instr code[] = {assignment(x, &load),
+                              {.code = IR_STORE,
+                               .address = integer(IR_PTR, 0),
+                               .value = integer(IR_I32, 1)}};
+    struct ir_list out;
+    ir_flatten(&heap, &function, code, 2, &out);
+    assert_int_equal(out.n, 4);
+    assert_int_equal(out.code[0].value->value, 4096);
+    assert_ptr_equal(out.code[1].value->a->object, out.code[0].object);
+    assert_int_equal(out.code[3].address->op, IR_READ);
+    assert_ptr_equal(out.code[3].address->object, out.code[2].object);
+}
+
+static void an_undefined_operation_reads_a_slot(void **state)
+{
+    (void)state;
+    struct ir_object *x = variable("x", IR_I32);
+    struct ir_expr *i = read("i", IR_I32), *most = integer(IR_I32, INT_MAX);
+    struct {
+        enum ir_op op;
+        struct ir_expr *a, *b;
+        bool undefined;
+    } cases[] = {{IR_DIVIDE, i, integer(IR_I32, 0), true},
+                 {IR_DIVIDE, i, integer(IR_I32, 3), false},
+                 {IR_SHIFT_LEFT, i, integer(IR_I32, 32), true},
+                 {IR_SHIFT_LEFT, i, integer(IR_I32, 31), false},
+                 {IR_ADD, most, integer(IR_I32, 1), true},
+                 {IR_ADD, i, most, false},
+                 {IR_NEGATE, integer(IR_I32, INT_MIN), NULL, true}};
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        struct ir_expr e = {.op = cases[k].op, .type = IR_I32, .a = cases[k].a, .b = cases[k].b};
+        struct ir_instr code = assignment(x, &e);
+        struct ir_list out;
+        ir_flatten(&heap, &function, &code, 1, &out);
+        assert_int_equal(out.n, cases[k].undefined ? 2 : 1);
+    }
+}
+
 static const char *check(struct ir_instr first)
 {
     static struct ir_instr code[2];
@@ -286,6 +330,8 @@ int main(void)
         TEST(offsets_gather_in_the_address),
         TEST(text_means_what_the_tree_does),
         TEST(flattened_code_is_single_operations),
+        TEST(a_fixed_address_is_an_operation_of_its_own),
+        TEST(an_undefined_operation_reads_a_slot),
         TEST(the_check_finds_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@
 
 enum { MAX_PAIRS = 4000, SAMPLE = 3, N_DEEP = 2, DEEP_VECTORS = 8000 };
 
+
 struct pair {
     struct hand_block block;
     const char *fragment;
@@ -107,6 +108,18 @@ static struct verdict check(struct verifier *v, const struct pair *p, const char
     return verdict;
 }
 
+/* A wild pointer of the reference may hit the sanitizer's terabytes of shadow memory and not fault:
+ * then the fragment, which does, is not to blame. */
+static bool met_shadow(const struct verdict *verdict)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return !verdict->accepted && strstr(verdict->message, "UNMAPPED");
+#else
+    (void)verdict;
+    return false;
+#endif
+}
+
 static void test_pairs_are_accepted(void **state)
 {
     (void)state;
@@ -121,8 +134,9 @@ static void test_pairs_are_accepted(void **state)
         seen += verdict.outcomes_seen;
         if (verdict.accepted)
             continue;
-        if (foreign && strncmp(verdict.message, "no defined", 10) == 0) {
-            pairs[i].length = 0; /* with the test's literals it has no meaning */
+        bool undefined = foreign && strncmp(verdict.message, "no defined", 10) == 0;
+        if (undefined || met_shadow(&verdict)) {
+            pairs[i].length = 0; /* with the test's literals, or memory, it has no meaning */
             continue;
         }
         rejected++;
@@ -149,8 +163,10 @@ static void judge(const struct pair *p, const char *mutant, size_t length, const
         return;
     }
     bool told_apart = false;
-    for (int i = 0; i < N_DEEP && !told_apart; i++)
-        told_apart = !check(deep[i], p, mutant, length).accepted;
+    for (int i = 0; i < N_DEEP && !told_apart; i++) {
+        verdict = check(deep[i], p, mutant, length);
+        told_apart = !verdict.accepted && !met_shadow(&verdict);
+    }
     if (told_apart)
         score->missed++;
     else

@@ -125,6 +125,18 @@ static void test_stores_through_pointers(void **state)
            "arena");
 }
 
+static void test_over_wide_load_is_found(void **state)
+{
+    (void)state;
+    const char *text = "block x86-64\nfloat v1\nchar* v2\nbegin\nv1 = *(float *)v2 + v1;\nend\n";
+    accept(text, "movq v2(%rbp), %rax\nmovss (%rax), %xmm0\naddss v1(%rbp), %xmm0\n"
+                 "movss %xmm0, v1(%rbp)\n");
+    reject(text,
+           "movq v2(%rbp), %rax\nmovsd (%rax), %xmm0\naddss v1(%rbp), %xmm0\n"
+           "movss %xmm0, v1(%rbp)\n",
+           "faults");
+}
+
 static void test_over_wide_store_to_an_indexed_slot_is_found(void **state)
 {
     (void)state;
@@ -291,7 +303,7 @@ static void test_statics_functions_and_addresses(void **state)
     reject(text,
            "leaq f1(%rip), %rax\nmovq %rax, v1(%rbp)\nmovl v2(%rbp), %eax\naddl %eax, g1(%rip)\n"
            "leaq v2(%rbp), %rax\nmovq %rax, g2+16(%rip)\n",
-           "g2+8");
+           "expected bytes at g2+");
 }
 
 static void test_lists(void **state)
@@ -444,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_accesses_without_an_effect_count),
         cmocka_unit_test(test_places_inside_large_objects),
         cmocka_unit_test(test_stores_through_pointers),
+        cmocka_unit_test(test_over_wide_load_is_found),
         cmocka_unit_test(test_over_wide_store_to_an_indexed_slot_is_found),
         cmocka_unit_test(test_branches_and_exits),
         cmocka_unit_test(test_a_block_without_a_fall_through),
