@@ -77,18 +77,21 @@ typedef struct ashlar_kv_options {
     int select_tokens;       /**< M * G: tokens attended besides the recent ones (400) */
     int reuse_tokens;        /**< C * G: tokens kept in memory; default: what the budget allows */
     int recent_tokens;       /**< newest tokens always attended (32) */
-    const char *metadata;    /**< what predicts, in memory: "int8", "int4", "f16"; NULL = int8, or int4 where
-                                  the budget wants it */
-    int sigma;               /**< keys' width / rank of the metadata (8); ranks below 32 are raised */
-    int rank;                /**< the rank itself; 0 = by sigma */
-    const char *layer_ranks; /**< "N,N,...": a rank for each layer, the last for all that follow; a layer of
-                                  rank 0 attends to the first and the newest groups; NULL = the same rank */
-    const char *scoring;     /**< queries that score: "mean" of all heads (NULL), or each "head" for itself */
+    const char *metadata; /**< what predicts, in memory: "int8", "int4", "f16"; NULL = int8, or int4
+                             where the budget wants it */
+    int sigma;            /**< keys' width / rank of the metadata (8); ranks below 32 are raised */
+    int rank; /**< the rank itself; 0 = by sigma. The mean of all layers where the adapter's
+                   file says which of them need more */
+    const char *layer_ranks; /**< "N,N,...": a rank for each layer, the last for all that follow; a
+                                layer of rank 0 attends to the first and the newest groups; NULL =
+                                as the adapter's file suggests, or the same rank */
+    const char *scoring;  /**< queries that score: "mean" of all heads (NULL), or each "head" for
+                             itself */
     float mass;              /**< adaptive: select up to this predicted mass; 0 = fixed */
-    const char *adapter;     /**< file of ashlar_calibration_write, "none" to fit to the prompt; NULL: the
-                                  file MODEL.adapter.gguf beside MODEL.gguf where there is one */
-    uint64_t made_for;       /**< fingerprint of the model that these settings were chosen for: another is
-                                  refused (BAD_INPUT); 0 = any */
+    const char *adapter; /**< file of ashlar_calibration_write, "none" to fit to the prompt; NULL:
+                            the file MODEL.adapter.gguf beside MODEL.gguf where there is one */
+    uint64_t made_for; /**< fingerprint of the model that these settings were chosen for: another is
+                            refused (BAD_INPUT); 0 = any */
     int check_every;         /**< measure recall in every Nth pass (slow); 0 = never */
 } ashlar_kv_options;
 
@@ -149,8 +152,8 @@ typedef struct ashlar_model_info {
 /**
  * Open a GGUF model. On success *out owns everything until ashlar_engine_close.
  * Errors: BAD_INPUT (not a valid or supported model; the message names tensor or key and offset),
- * NO_RESOURCE (memory), FAILED (I/O), USAGE (an option out of range), CANCELLED (progress said stop).
- * After a failure *out is NULL and nothing is left open.
+ * NO_RESOURCE (memory), FAILED (I/O), USAGE (an option out of range), CANCELLED (progress said
+ * stop). After a failure *out is NULL and nothing is left open.
  */
 ashlar_status ashlar_engine_open(const char *path, const ashlar_options *options,
                                  ashlar_engine **out, ashlar_error *err);
@@ -160,7 +163,10 @@ void ashlar_engine_close(ashlar_engine *engine);
 
 const ashlar_model_info *ashlar_engine_info(const ashlar_engine *engine);
 
-/** Where the resident bytes of a KV cache on disk are: all sessions, at full length. All 0 for "full". */
+/**
+ * Where the resident bytes of a KV cache on disk are: all sessions, at full length. All 0 for
+ * "full".
+ */
 typedef struct ashlar_kv_memory {
     uint64_t metadata;  /**< what predicts */
     uint64_t adapters;  /**< between keys and metadata, and what fitting them to a prompt takes */
@@ -185,16 +191,19 @@ typedef struct ashlar_kv_stats {
     double predict_seconds;         /**< choosing groups */
     double wait_seconds;            /**< waiting for reads */
     double attention_seconds;       /**< attending to keys that are in memory */
-    int group_tokens, select_tokens, reuse_tokens, rank; /**< as chosen; 0 where they mean nothing */
+    int group_tokens, select_tokens, reuse_tokens; /**< as chosen; 0 where they mean nothing */
+    int rank;                       /**< the largest of all layers; 0: no metadata */
     const char *metadata;           /**< type of what predicts; NULL where nothing does */
     ashlar_kv_memory memory;        /**< of resident_bytes */
+    bool buffered;                  /**< a KV file goes through the page cache: no O_DIRECT there */
+    const int *ranks;               /**< (n_layer) of the metadata; the engine's; NULL: none */
 } ashlar_kv_stats;
 
 void ashlar_engine_kv_stats(const ashlar_engine *engine, ashlar_kv_stats *out);
 
 /**
- * The share of the true attention (softmax over all keys, averaged over heads) that the attended keys
- * held, over the steps that were checked (ashlar_kv_options.check_every).
+ * The share of the true attention (softmax over all keys, averaged over heads) that the attended
+ * keys held, over the steps that were checked (ashlar_kv_options.check_every).
  */
 typedef struct ashlar_kv_recall {
     uint64_t steps;
@@ -208,25 +217,29 @@ bool ashlar_engine_kv_recall(const ashlar_engine *engine, int layer, ashlar_kv_r
 typedef struct ashlar_calibration {
     uint64_t tokens;
     int rank, width;
-    double energy_mean, energy_least; /**< share of the mean square of query . key that it keeps, over layers */
+    /** Share of the mean square of query . key that it keeps, over layers. */
+    double energy_mean, energy_least;
 } ashlar_calibration;
 
 /**
- * Gather the keys of all tokens evaluated from now on (width * width floats per layer, width = KV heads x
- * head_dim). A second call starts anew. Errors: NO_RESOURCE.
+ * Gather the keys of all tokens evaluated from now on (width * width floats per layer, width = KV
+ * heads x head_dim), and as a sample those of the first long sequence (at most 8,192 * width more).
+ * A second call starts anew. Errors: NO_RESOURCE.
  */
 ashlar_status ashlar_calibration_begin(ashlar_engine *engine, ashlar_error *err);
 
 /**
- * Fit what kvswap predicts with to the keys gathered and write it to `path` (GGUF; kvswap/adapter_file.h),
- * of rank width / sigma (0: 8). Errors: USAGE (no tokens were evaluated), FAILED, NO_RESOURCE.
+ * Fit what kvswap predicts with to the keys gathered and write it to `path` (GGUF;
+ * kvswap/adapter_file.h), of rank width / sigma (0: 8), with a table of how much attention each
+ * layer catches at each rank. Errors: USAGE (no tokens were evaluated), FAILED, NO_RESOURCE.
  */
 ashlar_status ashlar_calibration_write(ashlar_engine *engine, const char *path, int sigma,
                                        ashlar_calibration *out, ashlar_error *err);
 
 /**
- * Ask the running (or else the next) evaluation to stop soon with ASHLAR_CANCELLED. Async-signal-safe.
- * The evaluation that stops clears the request; the sessions stay usable at their last whole state.
+ * Ask the running (or else the next) evaluation to stop soon with ASHLAR_CANCELLED.
+ * Async-signal-safe. The evaluation that stops clears the request; the sessions stay usable at
+ * their last whole state.
  */
 void ashlar_engine_cancel(ashlar_engine *engine);
 
@@ -234,13 +247,13 @@ void ashlar_engine_cancel(ashlar_engine *engine);
 
 enum {
     ASHLAR_ADD_SPECIAL = 1,   /**< add BOS/EOS as the model's metadata asks */
-    ASHLAR_PARSE_SPECIAL = 2, /**< recognise control tokens such as <|im_end|> written in the text */
+    ASHLAR_PARSE_SPECIAL = 2, /**< recognise control tokens such as <|im_end|> in the text */
 };
 
 /**
  * Turn `length` bytes of UTF-8 (invalid bytes allowed) into tokens.
- * Writes at most `capacity` ids to `tokens` and the needed number to *n_tokens, so a first call with
- * capacity 0 measures. Errors: NO_RESOURCE. More than `capacity` is not an error.
+ * Writes at most `capacity` ids to `tokens` and the needed number to *n_tokens, so a first call
+ * with capacity 0 measures. Errors: NO_RESOURCE. More than `capacity` is not an error.
  */
 ashlar_status ashlar_tokenize(const ashlar_engine *engine, const char *text, size_t length,
                               unsigned flags, int32_t *tokens, size_t capacity, size_t *n_tokens,
@@ -316,11 +329,11 @@ const float *ashlar_session_logits(const ashlar_session *session);
 ashlar_status ashlar_session_rewind(ashlar_session *session, size_t length, ashlar_error *err);
 
 /**
- * For benchmarks: append n_tokens random tokens without evaluating them. Their keys and values are drawn
- * from the seed, in about the shape of real ones; the text means nothing and there are no logits. The
- * same seed and positions give the same bits under every KV policy. Errors: NO_RESOURCE (context full,
- * checked before any work; memory), CANCELLED, and what the KV cache's disk may refuse; the session then
- * keeps the tokens that were wholly added.
+ * For benchmarks: append n_tokens random tokens without evaluating them. Their keys and values are
+ * drawn from the seed, in about the shape of real ones; the text means nothing and there are no
+ * logits. The same seed and positions give the same bits under every KV policy. Errors: NO_RESOURCE
+ * (context full, checked before any work; memory), CANCELLED, and what the KV cache's disk may
+ * refuse; the session then keeps the tokens that were wholly added.
  */
 ashlar_status ashlar_session_fill(ashlar_session *session, size_t n_tokens, uint64_t seed,
                                   ashlar_error *err);
@@ -336,8 +349,8 @@ typedef struct ashlar_batch_item {
 /**
  * Append tokens to several sessions of one engine and evaluate them together (continuous batching).
  * Sessions must be distinct. Prompts longer than n_batch are cut into passes.
- * Errors: USAGE (an id out of range, a session twice), NO_RESOURCE (context full: checked before any
- * work), CANCELLED. After an error every session keeps the tokens that were wholly evaluated
+ * Errors: USAGE (an id out of range, a session twice), NO_RESOURCE (context full: checked before
+ * any work), CANCELLED. After an error every session keeps the tokens that were wholly evaluated
  * (see ashlar_session_length); logits are valid only for items whose status is OK.
  */
 ashlar_status ashlar_batch_eval(ashlar_engine *engine, ashlar_batch_item *items, size_t n_items,

@@ -52,8 +52,10 @@ const struct command command_calibrate = {
     .summary = "fit the predictions of --kv kvswap to a model and texts",
     .description = "Writes for each layer the directions that matter most to the products of its "
                    "queries and keys. --kv-sigma N sets how many: the keys' width / N (4); a run "
-                   "with a higher sigma takes the first ones. Without such a file a run fits them "
-                   "to the beginning of its own prompt.",
+                   "with a higher sigma takes the first ones. Also measures on the first long text how much "
+                   "attention each layer catches with how many of them, from which a run chooses a rank for "
+                   "each layer. Without such a file a run fits the directions to the beginning of its own "
+                   "prompt.",
     .options = options,
     .shared = engine_option_table,
 };

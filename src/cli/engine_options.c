@@ -45,10 +45,11 @@ const struct option engine_option_table[] = {
     {"kv-sigma", 0, OPTION_INT, &set.kv.sigma, 0, 1024, "N",
      "compression of the metadata: width of the keys / rank (8), with ranks below 32 raised"},
     {"kv-rank", 0, OPTION_INT, &set.kv.rank, 0, 65536, "N",
-     "rank of the metadata: values per token and layer (by --kv-sigma)"},
+     "rank of the metadata: values per token and layer, on average where the adapter's file says which layers "
+     "need them (by --kv-sigma)"},
     {"kv-ranks", 0, OPTION_STRING, &set.kv.layer_ranks, 0, 0, "N[,N]",
      "rank of each layer's metadata, the last for all that follow; a layer of rank 0 attends to the first "
-     "and the newest tokens"},
+     "and the newest tokens (all the same, or as the adapter's file suggests)"},
     {"kv-scoring", 0, OPTION_STRING, &set.kv.scoring, 0, 0, "HOW",
      "groups are chosen by the mean query of all heads (mean), or each head predicts for itself, for "
      "n times the work (head) (mean)"},

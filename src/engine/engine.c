@@ -13,6 +13,7 @@
 #include "base/os.h"
 #include "base/pool.h"
 #include "kvswap/adapter_file.h"
+#include "kvswap/lowrank.h"
 
 enum { DEFAULT_BATCH = 512, MAX_SESSIONS = 4096, MAX_BATCH = 65536, MAX_THREADS = 1024 };
 
@@ -170,6 +171,22 @@ static ashlar_status find_adapter(const struct model *model, const ashlar_kv_opt
     return ASHLAR_OK;
 }
 
+/* Ranks by layer that the adapter's file suggests, where none are asked for; *list is the caller's. */
+static ashlar_status suggest_ranks(const struct model *model, const char *adapter,
+                                   const struct kv_policy *policy, ashlar_kv_options *o,
+                                   char **list, ashlar_error *err)
+{
+    const struct model_params *p = &model->params;
+    int width = p->n_head_kv * p->head_dim, rank = o->rank ? o->rank : lowrank_rank(width, o->sigma);
+    *list = NULL;
+    if (!adapter || policy != &kv_policy_kvswap || o->layer_ranks)
+        return ASHLAR_OK;
+    ashlar_status status = adapter_file_ranks(adapter, gguf_fingerprint(model->gguf), p->n_layer,
+                                              width, rank, list, err);
+    o->layer_ranks = *list;
+    return status;
+}
+
 /* Settings that were chosen for another model are refused: they would be accepted, and bad. */
 static ashlar_status check_made_for(const struct model *model, const ashlar_kv_options *o,
                                     ashlar_error *err)
@@ -203,10 +220,16 @@ static ashlar_status estimate(const struct model *model, ashlar_options *o,
         status = kv_choose(&plan.kv, &o->kv, other, policy, why, why_size, err);
     if (status == ASHLAR_OK)
         status = find_adapter(model, &o->kv, &adapter, err);
+    char *ranks = NULL;
+    ashlar_kv_options with_ranks = o->kv;
     plan.kv.adapter = adapter;
+    plan.kv.options = &with_ranks;
+    if (status == ASHLAR_OK)
+        status = suggest_ranks(model, adapter, *policy, &with_ranks, &ranks, err);
     if (status == ASHLAR_OK)
         status = (*policy)->estimate(&plan.kv, &out->kv_bytes, err);
     free(adapter);
+    free(ranks);
     out->total_bytes = out->weights_bytes + out->kv_bytes + out->activation_bytes;
     return status;
 }
@@ -287,6 +310,11 @@ static ashlar_status open_memory(ashlar_engine *e, ashlar_error *err)
     if (e->policy == &kv_policy_kvswap)
         status = find_adapter(e->model, &e->options.kv, &e->adapter_path, err);
     plan.kv.adapter = e->adapter_path;
+    if (status == ASHLAR_OK)
+        status = suggest_ranks(e->model, e->adapter_path, e->policy, &e->options.kv, &e->layer_ranks, err);
+    if (e->layer_ranks)
+        log_write(&e->log, ASHLAR_LOG_INFO, "KV metadata: ranks %s by layer, as %s suggests",
+                  e->layer_ranks, e->adapter_path);
     if (status == ASHLAR_OK)
         status = e->policy->open(&plan.kv, &e->kv, err);
     return status == ASHLAR_OK ? open_sessions(e, err) : status;
@@ -393,6 +421,7 @@ void ashlar_engine_close(ashlar_engine *e)
         e->policy->close(e->kv);
     calibration_free(e->calibration);
     free(e->adapter_path);
+    free(e->layer_ranks);
     arena_fini(&e->arena);
     pool_free(e->pool);
     rope_fini(&e->rope);

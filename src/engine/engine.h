@@ -89,6 +89,7 @@ struct ashlar_engine {
     double attention_seconds;        /* since open */
     struct calibration *calibration; /* gathers keys; NULL: nobody asked */
     char *adapter_path;              /* of the KV policy; NULL: none */
+    char *layer_ranks;               /* that the adapter's file suggests; NULL: none */
     atomic_int cancel;
 };
 

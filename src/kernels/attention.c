@@ -355,10 +355,12 @@ static void attend_chunk(void *context, int chunk, int n_chunks, int thread)
         take_window(work, &unit, scratch);
         return;
     }
-    int per_range = attention_range_keys(unit.item->n_keys), begin = unit.range * per_range;
-    struct attn_args args = unit_args(work, &unit, begin, begin + per_range,
+    int per_range = attention_range_keys(unit.item->n_keys), first = unit.range * per_range;
+    int begin = first > unit.item->first_key ? first : unit.item->first_key;
+    struct attn_args args = unit_args(work, &unit, begin, first + per_range,
                                       unit_partials(work, &unit, unit.range), scratch);
-    if (args.key_begin >= 0 && args.key_begin < args.key_end) /* in this window */
+    args.resume = begin > first; /* an earlier window held the range's first keys */
+    if (args.key_begin < args.key_end) /* in this window */
         attend_range(work->a, &args, scratch);
 }
 

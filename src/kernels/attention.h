@@ -1,7 +1,7 @@
 /*
  * attention.h: attention of a batch over the pool. Work is cut into units of one KV head x up to
- * ATTN_MAX_Q query tokens x (decode) a fixed range of keys, so that the cut, and with it the result,
- * does not depend on the number of threads; partial results are merged in key order.
+ * ATTN_MAX_Q query tokens x (decode) a fixed range of keys, so that the cut, and with it the
+ * result, does not depend on the number of threads; partial results are merged in key order.
  */
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
@@ -19,7 +19,7 @@ struct attention_item {
     size_t out_stride;
     const struct kv_span *spans; /* head h's spans at spans + h * n_spans */
     int n_spans;
-    int n_keys;                  /* all keys of a head; query i sees the first n_keys - n_q + 1 + i */
+    int n_keys;                  /* all of a head; query i sees the first n_keys - n_q + 1 + i */
     int first_key, window_keys;  /* the part of them in these spans; no keys: the item waits */
 };
 
@@ -36,7 +36,7 @@ struct attention {
     struct attention_shape shape;
     unsigned char *scratch;  /* (threads) */
     size_t scratch_bytes;    /* per thread */
-    size_t kernel_bytes;     /* the kernel's share of it; converted keys, then a unit's results follow */
+    size_t kernel_bytes;     /* the kernel's share of it; converted keys and results follow */
     size_t converted_bytes;
     float *partials;
     float *running;          /* (max_tokens, n_head, 2) maximum and sum of rows that fold ranges */
@@ -58,7 +58,7 @@ bool attention_init(struct attention *a, const struct kernels *kernels, struct p
  * Attend all items of one layer. The sum of n_q is at most max_tokens.
  *
  * The keys may come in several windows, one call each, in key order and with the same items: each
- * window begins at a multiple of attention_range_keys(n_keys) and all but the last hold whole ranges.
+ * window begins at a multiple of ATTN_RESUME keys.
  * `out` is valid after an item's last window. The result does not depend on how keys are cut into
  * windows.
  */

@@ -1,16 +1,22 @@
 /*
- * avx2_score.c: low-rank scores. Bytes are multiplied in 16-bit pairs (255 * 127 * 2 fits 32 bits,
- * not 16); halves of bytes directly (15 * 127 * 2 fits 16 bits), low ones in one lane and high ones
- * in the other. Where rows are whole vectors and groups whole fours, four tokens' sums are added
- * across lanes together, which costs as much as the products do.
+ * avx2_score.c: low-rank scores. Bytes are split into odd and even ones, as 16-bit values, because
+ * 255 * 127 * 2 fits 32 bits and not 16; halves of bytes are multiplied directly (15 * 127 * 2
+ * fits) and added up in 16 bits as far as these last. Rows of 16, 32, 64 and 128 bytes are taken 32
+ * bytes at a time, and the sums of four vectors are added across lanes together, which costs as
+ * much as the products do. Rows are asked for early: they follow one another, and there is little
+ * to do for each.
  */
 #include "kernels/avx2.h"
 
 #if defined(__AVX2__)
 
 #include "kernels/avx2_inline.h"
+#include "kernels/score_rows.h"
 
-#include <math.h>
+enum {
+    AHEAD = 4 << 10,   /* bytes: covers the memory's latency */
+    MOST_VECTORS = 4   /* of a row: with more, 16 bits would not last for halves of bytes */
+};
 
 static int sum_lanes(__m256i v)
 {
@@ -19,6 +25,107 @@ static int sum_lanes(__m256i v)
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
     return _mm_cvtsi128_si32(s);
 }
+
+/* ---- rows of whole vectors ----------------------------------------------------------------- */
+
+/* A query as the rows' vectors want it: odd and even values, or those of high and low halves. */
+struct query {
+    __m256i low[MOST_VECTORS], high[MOST_VECTORS];
+};
+
+/* Rows of 16 bytes lie two in a vector: the query twice. */
+AVX2_INLINE __m256i load_query(const int8_t *query, int bytes, int vector)
+{
+    if (bytes == 16)
+        return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)query));
+    return _mm256_loadu_si256((const void *)(query + 32 * vector));
+}
+
+AVX2_INLINE struct query prepare(const int8_t *query, bool half, int bytes)
+{
+    struct query q;
+    for (int i = 0; i < (bytes + 31) / 32; i++) {
+        __m256i v = load_query(query, bytes, i);
+        q.low[i] = half ? v : _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+        q.high[i] = half ? load_query(query + bytes, bytes, i) : _mm256_srai_epi16(v, 8);
+    }
+    return q;
+}
+
+/* Products of one row, or of two of 16 bytes, in eight lanes. */
+AVX2_INLINE __m256i multiply(const uint8_t *row, const struct query *q, bool half, int bytes)
+{
+    const __m256i low = _mm256_set1_epi16(half ? 0x0f0f : 0x00ff);
+    __m256i sums = _mm256_setzero_si256(); /* of 16 bits when `half`, else of 32 */
+    for (int i = 0; i < (bytes + 31) / 32; i++) {
+        __m256i v = _mm256_loadu_si256((const void *)(row + 32 * i));
+        __m256i even = _mm256_and_si256(v, low);
+        if (half) {
+            __m256i odd = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
+            sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(even, q->low[i]));
+            sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(odd, q->high[i]));
+        } else {
+            sums = _mm256_add_epi32(sums, _mm256_madd_epi16(even, q->low[i]));
+            sums = _mm256_add_epi32(sums,
+                                    _mm256_madd_epi16(_mm256_srli_epi16(v, 8), q->high[i]));
+        }
+    }
+    return half ? _mm256_madd_epi16(sums, _mm256_set1_epi16(1)) : sums;
+}
+
+/* The best of a group, in all its lanes: tokens are sums of eight lanes, or of four. */
+AVX2_INLINE __m128i best_of_group(const uint8_t *row, const struct query *q, int tokens, bool half,
+                                  int bytes)
+{
+    __m128i best = _mm_set1_epi32(INT32_MIN);
+    int step = bytes == 16 ? 32 : bytes, four = bytes == 16 ? 8 : 4;
+    for (int t = 0; t < tokens; t += four, row += 4 * step) {
+        __m256i sums[4];
+        for (int j = 0; j < 4; j++)
+            sums[j] = multiply(row + j * step, q, half, bytes);
+        for (int j = 0; j < 4 * step; j += 64)
+            _mm_prefetch((const char *)((uintptr_t)row + (uintptr_t)j + AHEAD), _MM_HINT_T0);
+        __m256i v = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
+                                      _mm256_hadd_epi32(sums[2], sums[3]));
+        __m128i a = _mm256_castsi256_si128(v), b = _mm256_extracti128_si256(v, 1);
+        best = _mm_max_epi32(best, bytes == 16 ? _mm_max_epi32(a, b) : _mm_add_epi32(a, b));
+    }
+    best = _mm_max_epi32(best, _mm_shuffle_epi32(best, 0x4e));
+    return _mm_max_epi32(best, _mm_shuffle_epi32(best, 0xb1));
+}
+
+AVX2_INLINE void score_vectors(const struct score_args *a, bool half, int bytes)
+{
+    const uint8_t *row = a->rows;
+    struct query q = prepare(a->query, half, bytes);
+    int bias = (half ? SCORE_BIAS4 : SCORE_BIAS8) * a->query_sum;
+    for (int g = 0; g < a->n_groups; g++, row += a->group_tokens * bytes) {
+        __m128i best = best_of_group(row, &q, a->group_tokens, half, bytes);
+        a->scores[g] = (float)(_mm_cvtsi128_si32(best) - bias) * avx2_scale(&a->scales[g]) *
+                       a->query_scale;
+    }
+}
+
+/* Lengths are constants, so that their loops unroll; false: not one of them. */
+static bool score_even(const struct score_args *a, bool half)
+{
+    int bytes = half ? a->rank / 2 : a->rank;
+    if (a->group_tokens % (bytes == 16 ? 8 : 4) != 0)
+        return false;
+    if (bytes == 16)
+        score_vectors(a, half, 16);
+    else if (bytes == 32)
+        score_vectors(a, half, 32);
+    else if (bytes == 64)
+        score_vectors(a, half, 64);
+    else if (bytes == 128)
+        score_vectors(a, half, 128);
+    else
+        return false;
+    return true;
+}
+
+/* ---- other rows, one by one ---------------------------------------------------------------- */
 
 static int dot_int8(int rank, const uint8_t *row, const int8_t *query)
 {
@@ -43,94 +150,6 @@ AVX2_INLINE __m256i products(__m128i bytes, __m128i q_low, __m128i q_high)
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-AVX2_INLINE __m256i sums_int4(int half, const uint8_t *row, const int8_t *query)
-{
-    __m256i sums = _mm256_setzero_si256();
-    for (int i = 0; i < half; i += 16)
-        sums = _mm256_add_epi32(sums, products(_mm_loadu_si128((const void *)(row + i)),
-                                               _mm_loadu_si128((const void *)(query + i)),
-                                               _mm_loadu_si128((const void *)(query + half + i))));
-    return sums;
-}
-
-AVX2_INLINE __m256i sums_int8(int rank, const uint8_t *row, const int8_t *query)
-{
-    __m256i sums = _mm256_setzero_si256();
-    for (int i = 0; i < rank; i += 16) {
-        __m256i r = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(row + i)));
-        __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(query + i)));
-        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(r, q));
-    }
-    return sums;
-}
-
-/* The four sums of four vectors' lanes. */
-AVX2_INLINE __m128i sum_four(__m256i a, __m256i b, __m256i c, __m256i d)
-{
-    __m256i v = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-    return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-}
-
-AVX2_INLINE int largest_lane(__m128i v)
-{
-    v = _mm_max_epi32(v, _mm_shuffle_epi32(v, 0x4e));
-    v = _mm_max_epi32(v, _mm_shuffle_epi32(v, 0xb1));
-    return _mm_cvtsi128_si32(v);
-}
-
-/* Rows of whole vectors (16 bytes), groups of whole fours. */
-AVX2_INLINE void score_fours(const struct score_args *a, bool half, int bytes)
-{
-    const uint8_t *row = a->rows;
-    const int8_t *q = a->query;
-    int bias = (half ? SCORE_BIAS4 : SCORE_BIAS8) * a->query_sum;
-    for (int g = 0; g < a->n_groups; g++) {
-        __m128i best = _mm_set1_epi32(INT32_MIN);
-        for (int t = 0; t < a->group_tokens; t += 4, row += 4 * bytes) {
-            __m256i sums[4];
-            for (int j = 0; j < 4; j++)
-                sums[j] = half ? sums_int4(bytes, row + j * bytes, q)
-                               : sums_int8(bytes, row + j * bytes, q);
-            best = _mm_max_epi32(best, sum_four(sums[0], sums[1], sums[2], sums[3]));
-        }
-        float value = (float)(largest_lane(best) - bias);
-        a->scores[g] = value * avx2_scale(&a->scales[g]) * a->query_scale;
-    }
-}
-
-/* The lengths of rank 32, 64, 128 are constants, so that their loops unroll; false: neither. */
-static bool score_even(const struct score_args *a, bool half)
-{
-    int bytes = half ? a->rank / 2 : a->rank;
-    if (bytes % 16 != 0 || bytes == 0 || a->group_tokens % 4 != 0)
-        return false;
-    if (bytes == 16)
-        score_fours(a, half, 16);
-    else if (bytes == 32)
-        score_fours(a, half, 32);
-    else if (bytes == 64)
-        score_fours(a, half, 64);
-    else
-        score_fours(a, half, bytes);
-    return true;
-}
-
-static void score_int8(const struct score_args *a)
-{
-    const uint8_t *row = a->rows;
-    if (score_even(a, false))
-        return;
-    for (int g = 0; g < a->n_groups; g++) {
-        int best = INT32_MIN;
-        for (int t = 0; t < a->group_tokens; t++, row += a->rank) {
-            int sum = dot_int8(a->rank, row, a->query);
-            best = sum > best ? sum : best;
-        }
-        best -= SCORE_BIAS8 * a->query_sum;
-        a->scores[g] = (float)best * avx2_scale(&a->scales[g]) * a->query_scale;
-    }
-}
-
 static int dot_int4(int half, const uint8_t *row, const int8_t *query)
 {
     __m256i sums = _mm256_setzero_si256();
@@ -149,23 +168,6 @@ static int dot_int4(int half, const uint8_t *row, const int8_t *query)
     return sum_lanes(sums) + rest;
 }
 
-static void score_int4(const struct score_args *a)
-{
-    const uint8_t *row = a->rows;
-    int half = a->rank / 2;
-    if (score_even(a, true))
-        return;
-    for (int g = 0; g < a->n_groups; g++) {
-        int best = INT32_MIN;
-        for (int t = 0; t < a->group_tokens; t++, row += half) {
-            int sum = dot_int4(half, row, a->query);
-            best = sum > best ? sum : best;
-        }
-        best -= SCORE_BIAS4 * a->query_sum;
-        a->scores[g] = (float)best * avx2_scale(&a->scales[g]) * a->query_scale;
-    }
-}
-
 static float dot_f16(int rank, const uint16_t *row, const float *query)
 {
     __m256 sums = _mm256_setzero_ps();
@@ -181,17 +183,21 @@ static float dot_f16(int rank, const uint16_t *row, const float *query)
     return rest;
 }
 
+static void score_int8(const struct score_args *a)
+{
+    if (!score_even(a, false))
+        score_rows(a, a->rank, SCORE_BIAS8, dot_int8, avx2_scale);
+}
+
+static void score_int4(const struct score_args *a)
+{
+    if (!score_even(a, true))
+        score_rows(a, a->rank / 2, SCORE_BIAS4, dot_int4, avx2_scale);
+}
+
 static void score_f16(const struct score_args *a)
 {
-    const uint16_t *row = a->rows;
-    for (int g = 0; g < a->n_groups; g++) {
-        float best = -INFINITY;
-        for (int t = 0; t < a->group_tokens; t++, row += a->rank) {
-            float sum = dot_f16(a->rank, row, a->query);
-            best = sum > best ? sum : best;
-        }
-        a->scores[g] = best * a->query_scale;
-    }
+    score_rows_f16(a, dot_f16);
 }
 
 void avx2_fill_score(struct kernels *table)

@@ -1,7 +1,7 @@
 /*
- * kernels.h: arithmetic on activations: one table of functions per instruction set. The scalar table
- * is the reference; every other table starts as a copy of the next simpler one and overrides what
- * it does faster. tests/kernels checks each override against the scalar entry.
+ * kernels.h: arithmetic on activations: one table of functions per instruction set. The scalar
+ * table is the reference; every other table starts as a copy of the next simpler one and overrides
+ * what it does faster. tests/kernels checks each override against the scalar entry.
  *
  * Shapes are written (rows, columns), row-major. Activations are float. K is a row's length: a
  * multiple of the weight type's block. No function here allocates, locks or starts threads; the
@@ -31,9 +31,9 @@ typedef void (*dot_fn)(int n_rows, int k, const void *w, size_t row_bytes, const
                        float *y);
 
 /**
- * A quantised row as integers: w[i] = d[i / group] * q[i] + m[i / group], group = 16 for Q2_K, Q3_K,
- * Q6_K, else 32; q fits int8. The one description of each format; dequantising, GEMM packing and
- * the plain dot product are built on it.
+ * A quantised row as integers: w[i] = d[i / group] * q[i] + m[i / group], group = 16 for Q2_K,
+ * Q3_K, Q6_K, else 32; q fits int8. The one description of each format; dequantising, GEMM packing
+ * and the plain dot product are built on it.
  */
 typedef void (*unpack_fn)(int k, const void *w, int8_t *q, float *d, float *m);
 
@@ -91,16 +91,16 @@ struct attn_args {
 };
 
 /**
- * Rows that stand for keys, `rank` values each. Integers are stored with a bias, so that they are unsigned:
- * SCORE_INT8 a byte each, SCORE_INT4 (even ranks) half a byte: byte i of a row holds value i in its low and
- * value rank / 2 + i in its high bits. SCORE_F16: binary16.
+ * Rows that stand for keys, `rank` values each. Integers are stored with a bias, so that they are
+ * unsigned: SCORE_INT8 a byte each, SCORE_INT4 (even ranks) half a byte: byte i of a row holds
+ * value i in its low and value rank / 2 + i in its high bits. SCORE_F16: binary16.
  */
 enum score_type { SCORE_INT8, SCORE_INT4, SCORE_F16, SCORE_TYPES };
 enum { SCORE_BIAS8 = 128, SCORE_BIAS4 = 8 };
 
 /**
- * scores[g] = query_scale * scales[g] * max over the group's tokens t of sum_i row[t][i] * query[i], the bias
- * taken off the rows; scales are not negative, and 1 for SCORE_F16.
+ * scores[g] = query_scale * scales[g] * max over the group's tokens t of sum_i row[t][i] *
+ * query[i], the bias taken off the rows; scales are not negative, and 1 for SCORE_F16.
  */
 struct score_args {
     int n_groups, group_tokens, rank;
@@ -114,7 +114,9 @@ struct score_args {
 
 static inline size_t score_row_bytes(enum score_type type, int rank)
 {
-    return type == SCORE_F16 ? 2 * (size_t)rank : type == SCORE_INT8 ? (size_t)rank : (size_t)rank / 2;
+    return type == SCORE_F16    ? 2 * (size_t)rank
+           : type == SCORE_INT8 ? (size_t)rank
+                                : (size_t)rank / 2;
 }
 
 struct kernels {
@@ -149,8 +151,8 @@ struct kernels {
 enum { ATTN_MAX_Q = 64 };
 
 /**
- * The best table for this machine, or the one called `isa`; NULL when the machine or build lacks it.
- * Safe to call more than once.
+ * The best table for this machine, or the one called `isa`; NULL when the machine or build lacks
+ * it. Safe to call more than once.
  */
 const struct kernels *kernels_select(const char *isa);
 
@@ -161,7 +163,7 @@ int kernels_available(const struct kernels *tables[8]);
 const struct kernels *kernels_scalar(void);
 const struct kernels *kernels_avx2(void);
 const struct kernels *kernels_avx512(void); /* needs F, BW, DQ, VL, VNNI; uses BF16 where present */
-const struct kernels *kernels_amx(void);    /* needs AMX-TILE, AMX-BF16 and the kernel's permission */
+const struct kernels *kernels_amx(void); /* needs AMX-TILE, AMX-BF16 and the kernel's permission */
 const struct kernels *kernels_neon(void);   /* AArch64; uses dot product where present */
 
 #endif

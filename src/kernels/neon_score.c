@@ -8,8 +8,7 @@
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 
 #include "kernels/neon_inline.h"
-
-#include <math.h>
+#include "kernels/score_rows.h"
 
 static int dot_int8(int rank, const uint8_t *row, const int8_t *query)
 {
@@ -55,34 +54,6 @@ static int dot_int4(int half, const uint8_t *row, const int8_t *query)
     return vaddvq_s32(sums) + rest;
 }
 
-static void score_int8(const struct score_args *a)
-{
-    const uint8_t *row = a->rows;
-    for (int g = 0; g < a->n_groups; g++) {
-        int best = INT32_MIN;
-        for (int t = 0; t < a->group_tokens; t++, row += a->rank) {
-            int sum = dot_int8(a->rank, row, a->query);
-            best = sum > best ? sum : best;
-        }
-        a->scores[g] = (float)best * neon_scale(&a->scales[g]) * a->query_scale;
-    }
-}
-
-static void score_int4(const struct score_args *a)
-{
-    const uint8_t *row = a->rows;
-    int half = a->rank / 2;
-    for (int g = 0; g < a->n_groups; g++) {
-        int best = INT32_MIN;
-        for (int t = 0; t < a->group_tokens; t++, row += half) {
-            int sum = dot_int4(half, row, a->query);
-            best = sum > best ? sum : best;
-        }
-        best -= SCORE_BIAS4 * a->query_sum;
-        a->scores[g] = (float)best * neon_scale(&a->scales[g]) * a->query_scale;
-    }
-}
-
 static float dot_f16(int rank, const uint16_t *row, const float *query)
 {
     float32x4_t even = vdupq_n_f32(0), odd = even;
@@ -97,17 +68,19 @@ static float dot_f16(int rank, const uint16_t *row, const float *query)
     return vaddvq_f32(vaddq_f32(even, odd)) + rest;
 }
 
+static void score_int8(const struct score_args *a)
+{
+    score_rows(a, a->rank, 0, dot_int8, neon_scale);
+}
+
+static void score_int4(const struct score_args *a)
+{
+    score_rows(a, a->rank / 2, SCORE_BIAS4, dot_int4, neon_scale);
+}
+
 static void score_f16(const struct score_args *a)
 {
-    const uint16_t *row = a->rows;
-    for (int g = 0; g < a->n_groups; g++) {
-        float best = -INFINITY;
-        for (int t = 0; t < a->group_tokens; t++, row += a->rank) {
-            float sum = dot_f16(a->rank, row, a->query);
-            best = sum > best ? sum : best;
-        }
-        a->scores[g] = best * a->query_scale;
-    }
+    score_rows_f16(a, dot_f16);
 }
 
 void neon_fill_score(struct kernels *table)

@@ -18,12 +18,19 @@
 
 enum { VERSION = 2, SIDES = 2 };
 
+static const char CAUGHT[] = "kvswap.caught";
 static const char *const sides[SIDES] = {"keys", "queries"}; /* in the order of enum adapter_side */
 static const float LARGEST_VALUE = 65504.0f; /* adapters are kept in binary16 or less */
 
 static void tensor_name(int layer, int side, char name[64])
 {
     snprintf(name, 64, "kvswap.blk.%d.%s", layer, sides[side]);
+}
+
+/* Columns of the table of what is caught. */
+static int caught_steps(int rank)
+{
+    return rank / LAYER_RANK_STEP + 1;
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -45,12 +52,15 @@ static ashlar_status write_header(struct gguf_writer *w, uint64_t fingerprint,
         tensor_name(i / SIDES, i % SIDES, text);
         gguf_writer_tensor(w, text, TENSOR_F32, 2, shape);
     }
+    uint64_t table[2] = {(uint64_t)caught_steps(rank), (uint64_t)c->n_layer};
+    if (c->sample)
+        gguf_writer_tensor(w, CAUGHT, TENSOR_F32, 2, table);
     return gguf_writer_begin_data(w, err);
 }
 
 static ashlar_status write_layers(struct gguf_writer *w, const struct calibration *c, int rank,
-                                  float *a, double *energy_mean, double *energy_least,
-                                  ashlar_error *err)
+                                  float *a, float *caught, double *energy_mean,
+                                  double *energy_least, ashlar_error *err)
 {
     ashlar_status status = ASHLAR_OK;
     double energy = 0.0;
@@ -61,6 +71,9 @@ static ashlar_status write_layers(struct gguf_writer *w, const struct calibratio
         status = calibration_fit(c, i, rank, a, a + values, &energy, err);
         for (int side = 0; side < SIDES && status == ASHLAR_OK; side++)
             status = gguf_writer_data(w, a + (size_t)side * values, values * sizeof *a, err);
+        if (status == ASHLAR_OK && c->sample)
+            status = rank_sample_measure(c->sample, i, rank, a, a + values,
+                                         caught + i * caught_steps(rank), err);
         *energy_mean += energy / c->n_layer;
         *energy_least = fmin(*energy_least, energy);
     }
@@ -73,14 +86,17 @@ ashlar_status adapter_file_write(const char *path, uint64_t fingerprint,
 {
     struct gguf_writer *w = NULL;
     size_t values = SIDES * (size_t)c->width * (size_t)rank;
-    float *a = mem_array(values, sizeof *a);
+    size_t table = (size_t)c->n_layer * (size_t)caught_steps(rank);
+    float *a = mem_array(values + table, sizeof *a), *caught = a + values;
     if (!a)
-        return error_memory(err, values * sizeof *a, "an adapter");
+        return error_memory(err, (values + table) * sizeof *a, "an adapter");
     ashlar_status status = gguf_writer_new(path, &w, err);
     if (status == ASHLAR_OK)
         status = write_header(w, fingerprint, c, rank, err);
     if (status == ASHLAR_OK)
-        status = write_layers(w, c, rank, a, energy_mean, energy_least, err);
+        status = write_layers(w, c, rank, a, caught, energy_mean, energy_least, err);
+    if (status == ASHLAR_OK && c->sample)
+        status = gguf_writer_data(w, caught, table * sizeof *caught, err);
     if (status == ASHLAR_OK)
         status = gguf_writer_finish(w, err);
     gguf_writer_free(w);
@@ -202,6 +218,68 @@ ashlar_status adapter_file_read(const char *path, uint64_t fingerprint, struct a
         status = read_layers(g, rank, a, err);
     for (int i = 0; i < a->n_layer; i++)
         a->ready[i] = status == ASHLAR_OK;
+    gguf_close(g);
+    return status;
+}
+
+/* The table as it is in the file, or NULL. Errors: BAD_INPUT (its shape or a value). */
+static ashlar_status find_caught(const struct gguf *g, int n_layer, int steps,
+                                 const float **caught, ashlar_error *err)
+{
+    const struct gguf_tensor *t = gguf_find_tensor(g, CAUGHT);
+    *caught = NULL;
+    if (!t)
+        return ASHLAR_OK;
+    if (t->type != TENSOR_F32 || t->n_dims != 2 || t->shape[0] != (uint64_t)steps ||
+        t->shape[1] != (uint64_t)n_layer)
+        return error_set(err, ASHLAR_BAD_INPUT,
+                         "%s: tensor %s: not an F32 matrix of %d rows and %d columns", gguf_path(g),
+                         CAUGHT, n_layer, steps);
+    *caught = (const float *)(const void *)(gguf_data(g) + t->offset); /* aligned: gguf_open */
+    for (size_t i = 0; i < (size_t)n_layer * (size_t)steps; i++)
+        if (!((*caught)[i] >= 0.0f && (*caught)[i] <= 1.001f))
+            return error_set(err, ASHLAR_BAD_INPUT, "%s: tensor %s: value %g is no share",
+                             gguf_path(g), CAUGHT, (double)(*caught)[i]);
+    return ASHLAR_OK;
+}
+
+/* "N,N,..."; NULL when memory ran out. */
+static char *write_ranks(const int *ranks, int n)
+{
+    enum { DIGITS = 12 };
+    char *text = malloc((size_t)n * DIGITS), *at = text;
+    for (int i = 0; i < n && text; i++)
+        at += sprintf(at, "%s%d", i ? "," : "", ranks[i]);
+    return text;
+}
+
+ashlar_status adapter_file_ranks(const char *path, uint64_t fingerprint, int n_layer, int width,
+                                 int mean_rank, char **list, ashlar_error *err)
+{
+    struct gguf *g;
+    struct adapters wanted = {.n_layer = n_layer, .width = width, .rank = 1};
+    const float *caught = NULL;
+    int steps, *ranks = NULL, most = 0, file_rank = 0;
+    *list = NULL;
+    ashlar_status status = gguf_open(path, &g, err);
+    if (status != ASHLAR_OK)
+        return status;
+    status = check_keys(g, fingerprint, &wanted, &file_rank, err);
+    if (status == ASHLAR_OK)
+        status = find_caught(g, n_layer, caught_steps(file_rank), &caught, err);
+    steps = caught_steps(file_rank);
+    if (status == ASHLAR_OK && caught && !(ranks = mem_array((size_t)n_layer, sizeof *ranks)))
+        status = error_memory(err, (size_t)n_layer * sizeof *ranks, "ranks by layer");
+    if (ranks) {
+        layer_ranks_choose(caught, n_layer, steps, n_layer * mean_rank, ranks);
+        for (int i = 0; i < n_layer; i++)
+            most = ranks[i] > most ? ranks[i] : most;
+        if (most > 0) /* else none is better than another */
+            *list = write_ranks(ranks, n_layer);
+        if (most > 0 && !*list)
+            status = error_memory(err, (size_t)n_layer, "ranks by layer");
+    }
+    free(ranks);
     gguf_close(g);
     return status;
 }

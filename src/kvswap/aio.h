@@ -3,8 +3,9 @@
  *
  * A request belongs to the caller, who keeps it and its buffer unchanged from aio_submit until
  * aio_wait has returned for it. Implementations continue short transfers and retry EINTR and
- * EAGAIN; what remains an error ends up in the request. Buffers, offsets and sizes are multiples
- * of AIO_ALIGN, as O_DIRECT wants. One thread uses an aio at a time.
+ * EAGAIN; what remains an error ends up in the request. With O_DIRECT buffers, offsets and sizes
+ * are multiples of the device's sectors (store.h); AIO_ALIGN suits all devices. One thread uses an
+ * aio at a time.
  *
  * Implementations: io_uring; a thread pool over pread and pwrite. Two more wrap another aio: a rate
  * limiter that makes a fast disk behave like a slow one, and a fault injector for tests.
@@ -22,7 +23,7 @@ struct aio_request {
     int fd;
     bool write;
     unsigned char *data; /* where the first byte goes or comes from */
-    struct iovec *iov;   /* (n_iov) pieces of the transfer, which is used up; NULL: `data` is one piece */
+    struct iovec *iov;   /* (n_iov) pieces of the transfer, used up; NULL: `data` is one piece */
     int n_iov;
     size_t bytes; /* of all pieces */
     uint64_t offset;
@@ -40,7 +41,10 @@ struct aio;
 
 struct aio_ops {
     const char *name; /* "io_uring", "threads", ... */
-    /** Start n requests; all are accepted (those beyond the queue's depth wait in the caller's array). */
+    /**
+     * Start n requests; all are accepted (those beyond the queue's depth wait in the caller's
+     * array).
+     */
     void (*submit)(struct aio *aio, struct aio_request *requests, int n);
     /** True when this request is finished; does not wait. */
     bool (*finished)(struct aio *aio, struct aio_request *request);
@@ -67,12 +71,18 @@ ashlar_status aio_open(const char *kind, int depth, struct aio **out, ashlar_err
 ashlar_status aio_uring_open(int depth, struct aio **out, ashlar_error *err);
 ashlar_status aio_threads_open(int depth, struct aio **out, ashlar_error *err);
 
-/** Wrap (and own) `inner`: at most bytes_per_second, each request at least latency_seconds. 0 = no limit. */
+/**
+ * Wrap (and own) `inner`: at most bytes_per_second, each request at least latency_seconds. 0 = no
+ * limit.
+ */
 ashlar_status aio_rate_open(struct aio *inner, uint64_t bytes_per_second, double latency_seconds,
                             struct aio **out, ashlar_error *err);
 
 /** What a fault injector does to the requests it lets through; counts from 0. */
-enum aio_fault { AIO_FAULT_NONE, AIO_FAULT_EIO, AIO_FAULT_ENOSPC, AIO_FAULT_SHORT, AIO_FAULT_CORRUPT, AIO_FAULT_LATE };
+enum aio_fault {
+    AIO_FAULT_NONE, AIO_FAULT_EIO, AIO_FAULT_ENOSPC, AIO_FAULT_SHORT, AIO_FAULT_CORRUPT,
+    AIO_FAULT_LATE
+};
 
 struct aio_fault_plan {
     enum aio_fault fault;
@@ -102,8 +112,9 @@ static inline void aio_wait(struct aio *aio, struct aio_request *request)
 }
 
 /**
- * Most transfers will be to and from this memory: an implementation may pin it, so that the kernel need not
- * look its pages up each time. All of it is then resident. Until aio_close it stays mapped.
+ * Most transfers will be to and from this memory: an implementation may pin it, so that the kernel
+ * need not look its pages up each time. All of it is then resident. Until aio_close it stays
+ * mapped.
  */
 static inline void aio_use_memory(struct aio *aio, void *base, size_t bytes)
 {
@@ -127,7 +138,10 @@ static inline void aio_close(struct aio *aio)
 /** Note n more bytes as transferred (for implementations): true when that was all. */
 bool aio_advance(struct aio_request *request, size_t n);
 
-/** A request's failure in words ("read of 16384 bytes at 4096: Input/output error"); FAILED or NO_RESOURCE. */
+/**
+ * A request's failure in words ("read of 16384 bytes at 4096: Input/output error"); FAILED or
+ * NO_RESOURCE.
+ */
 ashlar_status aio_error(const struct aio_request *request, const char *path, ashlar_error *err);
 
 #endif

@@ -40,6 +40,7 @@ void calibration_free(struct calibration *c)
         free(c->keys_gram);
         free(c->queries_gram);
         free(c->query);
+        rank_sample_free(c->sample);
     }
     free(c);
 }

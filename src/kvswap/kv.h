@@ -1,8 +1,8 @@
 /*
  * kv.h: the KV-cache seam. A policy decides which keys and values a step attends to and where they
- * live; the forward pass only knows this table. Implementations: full (everything in memory), stream
- * (everything on disk, all of it read every step), kvswap (on disk, the groups that matter are
- * predicted one layer ahead and fetched while the layer before computes).
+ * live; the forward pass only knows this table. Implementations: full (everything in memory),
+ * stream (everything on disk, all of it read every step), kvswap (on disk, the groups that matter
+ * are predicted one layer ahead and fetched while the layer before computes).
  *
  * One pass over a batch calls, in this order:
  *
@@ -15,8 +15,8 @@
  *       end(layer)                    the spans may be reused; write-behind may start
  *   commit() or abort()               the new tokens stay, or never were
  *
- * An item that fails (its disk, its quota) gets a status and takes no further part; the others go on.
- * A sequence's length changes only in commit and rewind. Keys are post-RoPE.
+ * An item that fails (its disk, its quota) gets a status and takes no further part; the others go
+ * on. A sequence's length changes only in commit and rewind. Keys are post-RoPE.
  */
 #ifndef KVSWAP_KV_H
 #define KVSWAP_KV_H
@@ -35,7 +35,7 @@ struct kv_config {
     const ashlar_kv_options *options; /* budget_fraction resolved to bytes, folder set */
     struct aio_fault_plan *fault;     /* tests: a disk that fails; NULL */
     uint64_t fingerprint; /* of the model */
-    const char *adapter;  /* a file to read the adapters from (adapter_file.h); NULL: fit them to the keys */
+    const char *adapter;  /* the adapters' file (adapter_file.h); NULL: fit them to the keys */
     enum tensor_type type; /* of keys and values: F16, Q8_0 or Q4_0 */
     int n_layer, n_head, n_head_kv, head_dim;
     int n_ctx;       /* tokens a sequence can hold */
@@ -44,7 +44,8 @@ struct kv_config {
     int max_tokens;  /* tokens in one pass */
     /**
      * Queries of `layer` as if x were its normed input: for each of n_rows rows of the pass
-     * (x + rows[i] * x_stride), q (n_head, head_dim) after bias, norm and RoPE, at q + i * n_head * head_dim.
+     * (x + rows[i] * x_stride), q (n_head, head_dim) after bias, norm and RoPE, at q + i * n_head *
+     * head_dim.
      */
     void (*project)(void *user, int layer, const float *x, size_t x_stride, const int *rows,
                     int n_rows, float *q);
@@ -87,12 +88,15 @@ struct kv_policy {
     /** Sets each item's status; err describes the first that failed. */
     void (*begin)(struct kv *kv, struct kv_item *items, int n_items, ashlar_error *err);
     void (*predict)(struct kv *kv, int layer, const float *x, size_t x_stride);
-    /** k, v: (n_head_kv, head_dim) of token `token` of item `item`. Safe for distinct tokens at once. */
+    /**
+     * k, v: (n_head_kv, head_dim) of token `token` of item `item`. Safe for distinct tokens at
+     * once.
+     */
     void (*append)(struct kv *kv, int layer, int item, int token, const float *k, const float *v);
     /**
-     * Optional: the queries q (n_head, head_dim) of a one-token item, after append and before windows, for a
-     * policy that measures now and then how much of the attention its choice of keys holds. Sets the
-     * item's status like begin.
+     * Optional: the queries q (n_head, head_dim) of a one-token item, after append and before
+     * windows, for a policy that measures now and then how much of the attention its choice of keys
+     * holds. Sets the item's status like begin.
      */
     void (*meter)(struct kv *kv, int layer, int item, const float *q, ashlar_error *err);
     int (*windows)(struct kv *kv, int layer);
@@ -107,8 +111,8 @@ struct kv_policy {
 };
 
 /**
- * Store a row (head_dim) as the configured type. Values that are not finite become 0 in the quantised types,
- * which cannot hold them.
+ * Store a row (head_dim) as the configured type. Values that are not finite become 0 in the
+ * quantised types, which cannot hold them.
  */
 void kv_row_store(const struct kv_config *config, const float *x, void *row);
 
@@ -119,8 +123,9 @@ extern const struct kv_policy kv_policy_full;
 extern const struct kv_policy kv_policy_stream;
 
 /**
- * On disk; a step reads the groups that matter, predicted one layer ahead (KVSwap, arXiv 2511.11907).
- * Exact until a sequence outgrows its reuse buffer, and for passes of many tokens always.
+ * On disk; a step reads the groups that matter, predicted one layer ahead (KVSwap, arXiv
+ * 2511.11907). Exact until a sequence outgrows its reuse buffer, and for passes of many tokens
+ * always.
  */
 extern const struct kv_policy kv_policy_kvswap;
 

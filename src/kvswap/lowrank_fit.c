@@ -17,8 +17,9 @@
 #include "model/quantize.h"
 
 enum {
-    DIRECTIONS = 2,                  /* looked at for each row of an adapter */
-    WORK_FLOATS = 33, WORK_INTS = 10 /* of ssyevr, for each key: the least is 26, blocks want more */
+    DIRECTIONS = 2, /* looked at for each row of an adapter */
+    WORK_FLOATS = 33,
+    WORK_INTS = 10 /* of ssyevr, for each key: the least is 26, blocks want more */
 };
 
 /* Mean squares below this share of the largest are taken as this: nothing is divided by noise. */
@@ -96,13 +97,46 @@ void adapters_set(struct adapters *a, int layer, const float *keys, const float 
     a->ready[layer] = true;
 }
 
+/* Pieces of the scratch, each at a multiple of 64 bytes. */
+static size_t piece_bytes(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+size_t adapters_act_bytes(int width)
+{
+    size_t k = (size_t)width, blocks = k / ACT_BLOCK, sums = k / ACT_SUM_BLOCK;
+    if (row_type(width) == TENSOR_F16)
+        return piece_bytes(k * sizeof(float));
+    return piece_bytes(k) + piece_bytes(blocks * sizeof(float)) + piece_bytes(sums * sizeof(float));
+}
+
+/* A row as the products want it. */
+static struct act_row round_row(const struct adapters *a, const float *x)
+{
+    size_t k = (size_t)a->width;
+    if (row_type(a->width) == TENSOR_F16) {
+        memcpy(a->act, x, k * sizeof *x);
+        return (struct act_row){.f = (const float *)(const void *)a->act};
+    }
+    unsigned char *d = a->act + piece_bytes(k);
+    unsigned char *s = d + piece_bytes(k / ACT_BLOCK * sizeof(float));
+    struct act_row row = {
+        .q = (int8_t *)a->act, .d = (const float *)(void *)d, .s = (const float *)(void *)s};
+    a->kernels->act_quantize(a->width, x, (int8_t *)a->act, (float *)(void *)d, (float *)(void *)s);
+    return row;
+}
+
 void adapters_project(const struct adapters *a, int layer, enum adapter_side side, int n,
                       const float *x, float *y)
 {
     int rank = adapters_rank(a, layer);
-    load_rows(a, layer, side == ADAPTER_QUERIES ? rank : 0, rank, a->matrix);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, rank, a->width, 1.0f, x, a->width,
-                a->matrix, a->width, 0.0f, y, rank);
+    const unsigned char *rows = row_of(a, layer, side == ADAPTER_QUERIES ? rank : 0);
+    for (int i = 0; i < n; i++, x += a->width, y += rank) {
+        struct act_row row = round_row(a, x);
+        a->kernels->dot[row_type(a->width)](rank, a->width, rows, adapters_row_bytes(a->width),
+                                            &row, y);
+    }
 }
 
 /* ---- fitting ------------------------------------------------------------------------------- */
@@ -203,6 +237,7 @@ struct fit {
     float *vectors;        /* (m, side) */
     float *v, *c;          /* (m, width), (m, m) */
     float *samples;        /* (2 rank, m) sampled queries along v */
+    float *loaded;         /* (rank, width) some of them as they were */
     float *keys, *queries; /* (rank, width) */
     float *weigh;
 };
@@ -212,12 +247,11 @@ static size_t fit_layout(float *base, int n, int width, int rank, struct fit *f)
 {
     size_t side = (size_t)(n < width ? n : width), m = (size_t)lowrank_directions(n, width, rank);
     size_t used = 0, w = (size_t)width, r = (size_t)rank;
-    float **pieces[] = {&f->gram,    &f->values, &f->vectors, &f->v,    &f->c,
-                        &f->samples, &f->keys,   &f->queries, &f->weigh};
-    size_t sizes[] = {side * side, side,  m * side,
-                      m * w,       m * m, 2 * r * m,
-                      r * w,       r * w, lowrank_weigh_floats((int)m, rank)};
-    for (int i = 0; i < 9; i++) {
+    float **pieces[] = {&f->gram,    &f->values, &f->vectors, &f->v,       &f->c,
+                        &f->samples, &f->loaded, &f->keys,    &f->queries, &f->weigh};
+    size_t sizes[] = {side * side, side,  m * side, m * w, m * m,
+                      2 * r * m,   r * w, r * w,    r * w, lowrank_weigh_floats((int)m, rank)};
+    for (int i = 0; i < 10; i++) {
         *pieces[i] = base ? base + used : NULL;
         used += sizes[i];
     }
@@ -264,8 +298,8 @@ static void find_queries(const struct adapters *a, int layer, int m, struct fit 
     memset(f->c, 0, (size_t)m * (size_t)m * sizeof *f->c);
     for (int first = 0, some; first < n; first += some) { /* the scratch holds as many */
         some = n - first < half ? n - first : half;
-        load_rows(a, layer, first, some, a->matrix);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, some, m, a->width, 1.0f, a->matrix,
+        load_rows(a, layer, first, some, f->loaded);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, some, m, a->width, 1.0f, f->loaded,
                     a->width, f->v, a->width, 0.0f, f->samples + (size_t)first * (size_t)m, m);
     }
     if (n > 0)

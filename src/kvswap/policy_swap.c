@@ -111,6 +111,7 @@ static ashlar_status swap_open(const struct kv_config *config, bool metadata, st
     kv->stats.select_tokens = kv->plan.select_groups * kv->plan.shape.group_tokens;
     kv->stats.reuse_tokens = kv->plan.reuse_groups * kv->plan.shape.group_tokens;
     kv->stats.rank = kv->plan.rank;
+    kv->stats.ranks = metadata ? kv->ranks : NULL;
     kv->stats.metadata = metadata ? lowrank_type_name(kv->plan.metadata) : NULL;
     kv->stats.memory = kv->plan.parts;
     kv->stats.adapter = metadata ? config->adapter : NULL;
@@ -181,7 +182,7 @@ static void begin_item(struct kv *kv, int index, int *chunk_used, ashlar_error *
         refuse(item, &s->error, err);
         return;
     }
-    own->mode = SWAP_RESIDENT; /* a swapped sequence's mode is known when its groups are (set_mode) */
+    own->mode = SWAP_RESIDENT; /* a swapped sequence's is known when its groups are (set_mode) */
     int in_tail = item->position - s->layers[0].n_groups * kv->plan.shape.group_tokens;
     own->chunked = in_tail + item->n_tokens > kv->plan.tail_tokens;
     own->chunk_first = *chunk_used;
@@ -205,20 +206,18 @@ static void set_mode(struct kv *kv, int index, ashlar_error *err)
         }
     }
     bool select = kv->metadata && item->n_tokens == 1 && s->layers[0].n_groups > 0;
-    kv->swap_items[index].mode = item->fill                     ? SWAP_RESIDENT /* nothing to read */
+    kv->swap_items[index].mode = item->fill ? SWAP_RESIDENT /* nothing to read */
                                  : select && swap_indexed(kv, s) ? SWAP_SELECT
                                                                  : SWAP_STREAM;
     if (kv->swap_items[index].mode == SWAP_STREAM)
         swap_release_slots(kv, s);
 }
 
-/* One item's windows: whole attention ranges, then the rest. */
+/* One item's windows: keys between which attention can resume, then the rest. */
 static void plan_item(struct kv *kv, int item)
 {
-    int group = kv->plan.shape.group_tokens;
-    int range = attention_range_keys(kv->items[item].position + kv->items[item].n_tokens) / group;
-    int per_window = kv->plan.window_groups / range * range;
-    int n_groups = swap_of(kv, item)->layers[0].n_groups, whole = n_groups / range * range;
+    int resume = ATTN_RESUME / kv->plan.shape.group_tokens, per_window = kv->plan.window_groups;
+    int n_groups = swap_of(kv, item)->layers[0].n_groups, whole = n_groups / resume * resume;
     for (int first = 0; first < whole; first += per_window) {
         int n = whole - first < per_window ? whole - first : per_window;
         kv->stream[kv->n_stream++] = (struct stream_window){item, first, n, false};

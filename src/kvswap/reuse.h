@@ -1,10 +1,11 @@
 /*
- * reuse.h: one layer's reuse buffer of one sequence: which groups are in which slots. Bookkeeping only;
- * the slots' bytes belong to the caller.
+ * reuse.h: one layer's reuse buffer of one sequence: which groups are in which slots. Bookkeeping
+ * only; the slots' bytes belong to the caller.
  *
- * The slot that is given away first is the one used least, where a use counts half after REUSE_HALF_LIFE
- * steps: a group that was used in many steps outlives one that was used once, a little later. It finds
- * more than least recently used does, on a real record as on synthetic keys (docs/benchmarks.md).
+ * The slot that is given away first is the one used least, where a use counts half after
+ * REUSE_HALF_LIFE steps: a group that was used in many steps outlives one that was used once, a
+ * little later. It finds more than least recently used does, on a real record as on synthetic keys
+ * (docs/benchmarks.md).
  */
 #ifndef KVSWAP_REUSE_H
 #define KVSWAP_REUSE_H
@@ -27,8 +28,8 @@ void reuse_clear(struct reuse *r, int max_groups);
 int reuse_find(struct reuse *r, int group, int step);
 
 /**
- * A slot for a group that is not resident: a free one, else the least used of those that were not used in
- * `step`. -1 when all were: more groups are wanted at once than there are slots.
+ * A slot for a group that is not resident: a free one, else the least used of those that were not
+ * used in `step`. -1 when all were: more groups are wanted at once than there are slots.
  */
 int reuse_take(struct reuse *r, int group, int step);
 

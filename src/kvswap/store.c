@@ -35,18 +35,24 @@ size_t store_token_bytes(const struct store_shape *shape)
 size_t store_group_bytes(const struct store_shape *shape)
 {
     size_t payload = store_token_bytes(shape) * (size_t)shape->group_tokens;
-    return (payload + AIO_ALIGN - 1) / AIO_ALIGN * AIO_ALIGN;
+    return (payload + STORE_ALIGN - 1) / STORE_ALIGN * STORE_ALIGN;
 }
 
 size_t store_resident_bytes(const struct store_shape *shape)
 {
-    return (size_t)shape->n_layer * (size_t)shape->max_groups * sizeof(uint64_t);
+    return (size_t)shape->n_layer * (size_t)shape->max_groups * sizeof(uint32_t);
+}
+
+/* From one layer's first group to the next one's. */
+static uint64_t layer_bytes(const struct store_shape *shape)
+{
+    uint64_t groups = (uint64_t)shape->max_groups * (uint64_t)store_group_bytes(shape);
+    return (groups + AIO_ALIGN - 1) / AIO_ALIGN * AIO_ALIGN;
 }
 
 uint64_t store_file_bytes(const struct store_shape *shape)
 {
-    return HEADER_BYTES + (uint64_t)shape->n_layer * (uint64_t)shape->max_groups *
-                              (uint64_t)store_group_bytes(shape);
+    return HEADER_BYTES + (uint64_t)shape->n_layer * layer_bytes(shape);
 }
 
 static void put(unsigned char *at, uint64_t value, int bytes)
@@ -80,6 +86,21 @@ static ashlar_status write_header(struct store *s, uint64_t fingerprint, ashlar_
     return r.error ? aio_error(&r, s->path, err) : ASHLAR_OK;
 }
 
+/*
+ * Groups that are no whole pages need a device that transfers single sectors: tried where the
+ * header has zeros. One that does not is read and written through the page cache.
+ */
+static void use_sectors(struct store *s)
+{
+    static const unsigned char zeros[STORE_ALIGN] __attribute__((aligned(STORE_ALIGN)));
+    if (!s->direct || s->group_bytes % AIO_ALIGN == 0)
+        return;
+    if (pwrite(s->fd, zeros, STORE_ALIGN, STORE_ALIGN) >= 0 || errno != EINVAL)
+        return;
+    s->direct = false;
+    fcntl(s->fd, F_SETFL, 0);
+}
+
 static ashlar_status create_file(struct store *s, const struct store_options *o, ashlar_error *err)
 {
     int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
@@ -102,8 +123,10 @@ static ashlar_status create_file(struct store *s, const struct store_options *o,
         if (s->fd >= 0 || errno != EEXIST)
             break;
     }
-    if (s->fd >= 0)
+    if (s->fd >= 0) {
+        use_sectors(s);
         return ASHLAR_OK;
+    }
     error_errno(err, ASHLAR_FAILED, errno, "%s: cannot create the KV file", s->path);
     error_hint(err, "--kv-dir names a folder on a disk with room");
     return ASHLAR_FAILED;
@@ -144,21 +167,21 @@ void store_close(struct store *s)
     *s = (struct store){.fd = -1};
 }
 
-static uint64_t *checksum_of(const struct store *s, int layer, int group)
+static uint32_t *checksum_of(const struct store *s, int layer, int group)
 {
     return s->checksums + (size_t)layer * (size_t)s->shape.max_groups + (size_t)group;
 }
 
 static uint64_t offset_of(const struct store *s, int layer, int group)
 {
-    uint64_t index = (uint64_t)layer * (uint64_t)s->shape.max_groups + (uint64_t)group;
-    return HEADER_BYTES + index * s->group_bytes;
+    return HEADER_BYTES + (uint64_t)layer * layer_bytes(&s->shape) +
+           (uint64_t)group * s->group_bytes;
 }
 
 /* Never 0, which means "not written". */
-static uint64_t checksum(const unsigned char *data, size_t n)
+static uint32_t checksum(const unsigned char *data, size_t n)
 {
-    uint64_t sum = XXH3_64bits(data, n);
+    uint32_t sum = (uint32_t)XXH3_64bits(data, n);
     return sum ? sum : 1;
 }
 
@@ -202,14 +225,13 @@ ashlar_status store_check(const struct store *s, int layer, int group, int n,
     if (request->error)
         return aio_error(request, s->path, err);
     for (int i = 0; i < n; i++) {
-        uint64_t found = checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
+        uint32_t found = checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
         if (found != *checksum_of(s, layer, group + i))
             return error_set(err, ASHLAR_FAILED,
-                             "%s: offset %llu: layer %d group %d: checksum mismatch (read %016llx, "
-                             "written %016llx)", s->path,
+                             "%s: offset %llu: layer %d group %d: checksum mismatch (read %08x, "
+                             "written %08x)", s->path,
                              (unsigned long long)offset_of(s, layer, group + i), layer, group + i,
-                             (unsigned long long)found,
-                             (unsigned long long)*checksum_of(s, layer, group + i));
+                             found, *checksum_of(s, layer, group + i));
     }
     return ASHLAR_OK;
 }

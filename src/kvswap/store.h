@@ -3,13 +3,16 @@
  *
  * A file holds, layer by layer, groups of `group_tokens` consecutive tokens. A group is the unit of
  * reading and writing: K of all heads, then V of all heads, each (head, token, head_dim) in the
- * store's element type, padded to AIO_ALIGN. A layer's groups are contiguous, so neighbours are read
- * in one request. docs/formats.md has the byte tables.
+ * store's element type, padded to STORE_ALIGN. A layer begins at a multiple of AIO_ALIGN; its
+ * groups are contiguous, so neighbours are read in one request. docs/formats.md has the byte
+ * tables.
  *
  * Invariants:
- *  1. A group is readable only after its write finished without error; until then its state says so.
- *  2. The checksum (XXH3-64 of the group's payload) of every written group is kept in memory and
- *     verified on every read: what was not written by this store, or changed since, is never used.
+ *  1. A group is readable only after its write finished without error; until then its state says
+ *     so.
+ *  2. The checksum (32 bits of XXH3-64 of the group's payload) of every written group is kept in
+ *     memory and verified on every read: what was not written by this store, or changed since, is
+ *     never used.
  *  3. A file is created anew, exclusively, mode 0600; its header says "open" until it is closed
  *     cleanly with keep, so that what a killed process leaves is never trusted.
  *
@@ -21,6 +24,13 @@
 #include "base/error.h"
 #include "kvswap/aio.h"
 #include "model/tensor.h"
+
+/*
+ * What O_DIRECT asks of nearly every device: groups in quantised types are no powers of two, and
+ * padding them to pages would waste up to two fifths of the slots in memory. A device with larger
+ * sectors is read through the cache.
+ */
+enum { STORE_ALIGN = 512 };
 
 struct store_shape {
     int n_layer, n_head_kv, head_dim;
@@ -43,8 +53,8 @@ struct store {
     int fd;
     bool direct;          /* O_DIRECT is in use */
     size_t payload_bytes; /* of a group */
-    size_t group_bytes;   /* payload padded to AIO_ALIGN */
-    uint64_t *checksums;  /* (n_layer, max_groups); 0 = not written */
+    size_t group_bytes;   /* payload padded to STORE_ALIGN */
+    uint32_t *checksums;  /* (n_layer, max_groups); 0 = not written */
     uint64_t quota_bytes, used_bytes;
 };
 
@@ -64,8 +74,8 @@ ashlar_status store_open(struct store *s, const struct store_shape *shape,
 void store_close(struct store *s);
 
 /**
- * Fill in a request that writes groups [group, group + n) of a layer from `data` (n * group_bytes, padding
- * zeroed by the caller) and record their checksums. Errors: NO_RESOURCE (quota).
+ * Fill in a request that writes groups [group, group + n) of a layer from `data` (n * group_bytes,
+ * padding zeroed by the caller) and record their checksums. Errors: NO_RESOURCE (quota).
  */
 ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned char *data,
                           struct aio_request *request, ashlar_error *err);
@@ -74,7 +84,10 @@ ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned
 void store_read(const struct store *s, int layer, int group, int n, unsigned char *data,
                 struct aio_request *request);
 
-/** Check a finished read of groups: I/O error, then checksums. Errors: FAILED, NO_RESOURCE; with file and offset. */
+/**
+ * Check a finished read of groups: I/O error, then checksums. Errors: FAILED, NO_RESOURCE; with
+ * file and offset.
+ */
 ashlar_status store_check(const struct store *s, int layer, int group, int n,
                           const unsigned char *data, const struct aio_request *request,
                           ashlar_error *err);

@@ -9,13 +9,13 @@
  *   chunk                  during a pass of many tokens, the pass's own (one layer at a time)
  *
  * Invariants:
- *  1. Until all its slots are full a sequence is not swapped: group g is in slot g, nothing is on disk,
- *     attention is exact.
- *  2. Of a swapped sequence every group below n_groups is on disk (or in the write-behind stage, which
- *     begin() drains). Groups below n_indexed have their low-rank rows; while some have not, because there
- *     are too few keys yet to fit an adapter to, attention is exact.
- *  3. Groups are moved out of the tail only when their layer's attention is done. A pass that fails in
- *     between leaves layers with different n_groups; rewind brings them back to one length.
+ *  1. Until all its slots are full a sequence is not swapped: group g is in slot g, nothing is on
+ *     disk, attention is exact.
+ *  2. Of a swapped sequence every group below n_groups is on disk (or in the write-behind stage,
+ *     which begin() drains). Groups below n_indexed have their low-rank rows; while some have not,
+ *     because there are too few keys yet to fit an adapter to, attention is exact.
+ *  3. Groups are moved out of the tail only when their layer's attention is done. A pass that fails
+ *     in between leaves layers with different n_groups; rewind brings them back to one length.
  *  4. What is read is checked (store.h) before a view points to it.
  */
 #ifndef KVSWAP_SWAP_H
@@ -32,7 +32,7 @@ struct swap_plan {
     struct store_shape shape;
     int width;         /* n_head_kv * head_dim */
     int rank;          /* of the layer that has most; 0: no metadata (stream) */
-    const char *layer_ranks; /* the options', while an engine is opened; NULL: all layers have `rank` */
+    const char *layer_ranks; /* the options', while an engine is opened; NULL: all have `rank` */
     bool per_head;     /* each query head scores for itself */
     enum score_type metadata;
     int select_groups; /* M */
@@ -40,11 +40,12 @@ struct swap_plan {
     int recent_tokens; /* always kept in the tail */
     int tail_tokens;   /* room of the tail */
     int n_windows;     /* streaming windows: 2, so that one is read while the other is used, or 1 */
-    bool slot_windows; /* the windows are the slots of the sequence that streams, whose reuse buffer is lost */
-    int window_groups; /* of one streaming window */
+    bool slot_windows; /* the windows are the slots of the sequence that streams, whose reuse buffer
+                          is lost */
+    int window_groups; /* of one streaming window: whole ATTN_RESUME keys */
     size_t fit_bytes;  /* of fitting adapters to a prompt; 0: a file brings them */
     int stage_groups;  /* of one write-behind buffer */
-    int index_groups;  /* projected at once */
+    int fit_groups;    /* an adapter is fitted to so many; 0: a file brings them */
     int max_spans;     /* of one head in a view */
     uint64_t bytes;    /* resident, everything counted */
     ashlar_kv_memory parts;
@@ -104,8 +105,8 @@ struct stage {
 };
 
 /**
- * One streaming window: groups [first, first + n) of an item; the item's last one is followed by what is
- * in memory (tail and chunk), because only a sequence's last keys may end inside an attention range.
+ * One streaming window: groups [first, first + n) of an item; the item's last one is followed by
+ * what is in memory (tail and chunk), because attention resumes after ATTN_RESUME keys only.
  */
 struct stream_window {
     int item, first, n;
@@ -132,7 +133,7 @@ struct kv {
     int n_items;
     struct swap_item *swap_items;    /* (max_items) */
     struct selection *selections[2]; /* (max_items) of odd and even layers */
-    struct aio_request *reads[2];    /* (max_items * (select_groups + 1)) of their items, in order */
+    struct aio_request *reads[2]; /* (max_items * (select_groups + 1)) of their items, in order */
     unsigned char *chunk;            /* (2, n_head_kv, max_tokens, head_dim) */
     struct stream_window *stream;    /* (max_items * windows of a full sequence) of every layer */
     int n_stream;
@@ -144,8 +145,10 @@ struct kv {
     struct kv_span *spans; /* (max_items, n_head_kv, max_spans) */
 
     /* scratch */
-    float *keys, *projected;  /* (index tokens, width), (index tokens, rank) */
-    int *rows, *select_items;  /* (max_items) of the items whose queries are below; select_items -1: broken */
+    float *keys;              /* (tokens an adapter is fitted to, or 1; width) */
+    float *projected;         /* (a group's tokens, rank) */
+    int *rows, *select_items; /* (max_items) of the items whose queries are below; select_items -1:
+                                 broken */
     int n_choosing, choosing_layer;
     bool scored;              /* those items' groups have scores */
     bool choosing;            /* swap_choice_start's job is not joined */
@@ -171,7 +174,10 @@ struct kv {
 /** Errors: NO_RESOURCE (budget too small; the hint names the smallest that would do), USAGE. */
 ashlar_status swap_plan_make(const struct kv_config *config, bool metadata, struct swap_plan *plan,
                              ashlar_error *err);
-/** Allocate everything the plan counts; false when out of memory (swap_layout_free still to be called). */
+/**
+ * Allocate everything the plan counts; false when out of memory (swap_layout_free still to be
+ * called).
+ */
 bool swap_layout_allocate(struct kv *kv);
 void swap_layout_free(struct kv *kv);
 
@@ -184,8 +190,8 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err);
 /** Move what the pass added in `layer` into groups, and keep the rest as the tail. */
 ashlar_status swap_absorb(struct kv *kv, int item, int layer, ashlar_error *err);
 /**
- * Give rows to groups on disk that have none, and fit the adapters first when there are none; too few keys
- * for that: nothing. Only while no read is under way.
+ * Give rows to groups on disk that have none, and fit the adapters first when there are none; too
+ * few keys for that: nothing. Only while no read is under way.
  */
 ashlar_status swap_index(struct kv *kv, int sequence, ashlar_error *err);
 /** Have all groups of all layers their rows? */
@@ -196,26 +202,32 @@ unsigned char *swap_window_data(const struct kv *kv, const struct swap_sequence 
 void swap_release_slots(const struct kv *kv, struct swap_sequence *s);
 /** Bring every layer to `length` tokens. */
 ashlar_status swap_restore(struct kv *kv, int sequence, int length, ashlar_error *err);
-unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head, int token);
+unsigned char *swap_tail_row(const struct kv *kv, const struct swap_layer *l, int part, int head,
+                             int token);
 unsigned char *swap_chunk_row(const struct kv *kv, int part, int head, int token);
 
 /* swap_stage.c: write-behind. */
 unsigned char *swap_stage_room(struct kv *kv, int n_groups);
 /** Queue groups for writing; what cannot be written breaks the sequence. */
-void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, unsigned char *data);
+void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n,
+                      unsigned char *data);
 void swap_stage_submit(struct kv *kv);
 void swap_stage_drain(struct kv *kv);
 
 /* swap_sample.c: queries that adapters are fitted to. */
-/** Keep some queries of a prompt for the layer's adapter, from its normed input x, unless it has one. */
+/**
+ * Keep some queries of a prompt for the layer's adapter, from its normed input x, unless it has
+ * one.
+ */
 void swap_sample(struct kv *kv, int layer, const float *x, size_t x_stride);
 
 /* swap_predict.c: which groups a layer will need. */
 /** Project the layer's queries from x (rows of the pass). */
 void swap_predict_queries(struct kv *kv, int layer, const float *x, size_t x_stride);
 /**
- * Choose groups by the queries projected last and submit their reads: here, or as a job for a thread of
- * the pool that is free. Until swap_choice_join, kv->aio and the selections of that layer are the job's.
+ * Choose groups by the queries projected last and submit their reads: here, or as a job for a
+ * thread of the pool that is free. Until swap_choice_join, kv->aio and the selections of that layer
+ * are the job's.
  */
 void swap_choice_start(struct kv *kv, bool here);
 void swap_choice_join(struct kv *kv);
@@ -234,15 +246,16 @@ struct kv_span swap_group_span(const struct kv *kv, const unsigned char *data, i
 size_t swap_check_mass_bytes(const struct kv_config *c);
 size_t swap_check_scratch_bytes(const struct kv_config *c); /* per KV head */
 /**
- * Compare what an item attends to in a layer with all its keys, by its own queries q (n_head, head_dim).
- * Reads everything through the first window. Errors: as store_check.
+ * Compare what an item attends to in a layer with all its keys, by its own queries q (n_head,
+ * head_dim). Reads everything through the first window. Errors: as store_check.
  */
 ashlar_status swap_check(struct kv *kv, int layer, int item, const float *q, ashlar_error *err);
 
 /** What the rows of a layer's metadata are. */
 static inline struct lowrank_format swap_format(const struct kv *kv, int layer)
 {
-    return (struct lowrank_format){kv->plan.metadata, kv->ranks[layer], kv->plan.shape.group_tokens};
+    return (struct lowrank_format){kv->plan.metadata, kv->ranks[layer],
+                                   kv->plan.shape.group_tokens};
 }
 
 static inline struct swap_sequence *swap_of(const struct kv *kv, int item)

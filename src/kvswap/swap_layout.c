@@ -20,9 +20,7 @@ enum {
     FIT_SHARE = 4,          /* ... but no more than this part of a short context */
     FIT_LEAST = 128,
     RANKS_MOST = 4096, /* of a list of ranks: more layers than any model has */
-    INDEX_TOKENS = 64, /* keys projected at once when a file brings the adapters */
-    INDEX_LEAST = 16,
-    STAGE_LEAST = 2 /* groups of a write-behind buffer where the budget is tight */
+    STAGE_LEAST = 1 /* groups of a write-behind buffer where the budget is tight */
 };
 
 static int divide_up(int a, int b)
@@ -93,13 +91,19 @@ static void place_layer(const struct swap_plan *p, int rank, struct cursor *c, s
                                sizeof(uint16_t), 64);
 }
 
+/* Of what the disk transfers: whole pages where groups are, so that any device is content. */
+static size_t io_align(const struct swap_plan *p)
+{
+    return store_group_bytes(&p->shape) % AIO_ALIGN == 0 ? AIO_ALIGN : STORE_ALIGN;
+}
+
 static void place_sequence(const struct kv *kv, struct cursor *c, struct swap_sequence *s)
 {
     const struct swap_plan *p = &kv->plan;
     size_t n_layer = (size_t)p->shape.n_layer, group = store_group_bytes(&p->shape);
     size_t slots = (size_t)p->reuse_groups * group;
     s->layers = take(c, n_layer, sizeof *s->layers, 64);
-    s->slots = take_part(c, &c->parts.reuse, n_layer, slots, AIO_ALIGN);
+    s->slots = take_part(c, &c->parts.reuse, n_layer, slots, io_align(p));
     for (size_t i = 0; i < n_layer; i++) {
         struct swap_layer none = {0}, *l = c->base ? &s->layers[i] : &none;
         place_layer(p, layer_rank(p, (int)i), c, l);
@@ -120,14 +124,14 @@ static void place_buffers(struct kv *kv, struct cursor *c)
     const struct swap_plan *p = &kv->plan;
     size_t group = store_group_bytes(&p->shape), stage = (size_t)p->stage_groups;
     size_t n_groups = p->slot_windows ? 0 : (size_t)(p->n_windows * p->window_groups);
-    unsigned char *windows = take_part(c, &c->parts.windows, n_groups, group, AIO_ALIGN);
+    unsigned char *windows = take_part(c, &c->parts.windows, n_groups, group, io_align(p));
     kv->adapters.fit_scratch = (void *)windows; /* fitted when nothing is read (swap_index) */
     if (p->fit_bytes > n_groups * group)
         take_part(c, &c->parts.adapters, p->fit_bytes - n_groups * group, 1, 1);
     for (int i = 0; i < 2; i++) {
         size_t first = (size_t)(i % p->n_windows * p->window_groups);
         kv->windows[i] = windows && n_groups > 0 ? windows + first * group : NULL;
-        kv->stages[i].data = take_part(c, &c->parts.stages, stage, group, AIO_ALIGN);
+        kv->stages[i].data = take_part(c, &c->parts.stages, stage, group, io_align(p));
         kv->stages[i].requests = take(c, stage, sizeof *kv->stages[i].requests, 64);
         kv->stages[i].owners = take(c, stage, sizeof(int), 64);
     }
@@ -140,15 +144,17 @@ static void place_scratch(struct kv *kv, struct cursor *c)
     const struct swap_plan *p = &kv->plan;
     const struct kv_config *config = &kv->config;
     size_t items = (size_t)config->max_items, groups = (size_t)p->shape.max_groups;
-    size_t tokens = p->rank ? (size_t)p->index_groups * (size_t)p->shape.group_tokens : 0;
-    size_t windows = (size_t)divide_up(p->shape.max_groups, p->window_groups) * 2 + 1;
+    size_t keys = (size_t)(p->fit_groups * p->shape.group_tokens);
+    size_t windows = (size_t)divide_up(p->shape.max_groups, p->window_groups) + 1;
     size_t vectors = p->per_head ? (size_t)config->n_head : 1;
-    size_t rows = tokens < vectors && p->rank ? vectors : tokens;
+    size_t group = p->rank ? (size_t)p->shape.group_tokens : 0;
+    size_t rows = group < vectors && p->rank ? vectors : group;
     kv->swap_items = take(c, items, sizeof *kv->swap_items, 64);
     kv->stream = take(c, items * windows, sizeof *kv->stream, 64);
     kv->spans =
         take(c, items * (size_t)config->n_head_kv * (size_t)p->max_spans, sizeof *kv->spans, 64);
-    kv->keys = take(c, tokens, (size_t)p->width * sizeof(float), 64);
+    keys = p->rank && keys == 0 ? 1 : keys;
+    kv->keys = take(c, keys, (size_t)p->width * sizeof(float), 64);
     kv->projected = take(c, rows, (size_t)p->rank * sizeof(float), 64);
     kv->rows = take(c, items, sizeof(int), 64);
     kv->select_items = take(c, items, sizeof(int), 64);
@@ -175,7 +181,7 @@ static void place_scratch(struct kv *kv, struct cursor *c)
 static void place_adapters(struct kv *kv, struct cursor *c)
 {
     const struct swap_plan *p = &kv->plan;
-    size_t n_layer = (size_t)p->shape.n_layer, rank = (size_t)p->rank, rows = 0;
+    size_t n_layer = (size_t)p->shape.n_layer, rows = 0;
     uint64_t *part = &c->parts.adapters;
     struct adapters *a = &kv->adapters;
     kv->ranks = take_part(c, part, n_layer, sizeof *kv->ranks, 64);
@@ -189,7 +195,7 @@ static void place_adapters(struct kv *kv, struct cursor *c)
     a->data = take_part(c, part, rows, adapters_row_bytes(p->width), 64);
     a->ready = take_part(c, part, n_layer, sizeof *a->ready, 64);
     a->n_samples = take_part(c, part, n_layer, sizeof *a->n_samples, 64);
-    a->matrix = take_part(c, part, rank * (size_t)p->width, sizeof *a->matrix, 64);
+    a->act = take_part(c, part, p->rank ? adapters_act_bytes(p->width) : 0, 1, 64);
 }
 
 static void place_meter(struct kv *kv, struct cursor *c)
@@ -235,22 +241,22 @@ static bool fits_adapters(const struct kv_config *config, const struct swap_plan
     return plan->rank > 0 && !config->adapter;
 }
 
-/* Keys projected at once; an adapter is fitted to as many. */
-static int index_groups(const struct kv_config *config, const struct swap_plan *plan, bool tight)
+/* What an adapter is fitted to. */
+static int fit_groups(const struct kv_config *config, const struct swap_plan *plan, bool tight)
 {
-    int share = divide_up(config->n_ctx, FIT_SHARE), tokens = tight ? INDEX_LEAST : INDEX_TOKENS;
-    if (fits_adapters(config, plan)) {
-        tokens = tight ? FIT_LEAST : FIT_TOKENS;
-        tokens = tokens < share ? tokens : share;
-    }
-    return divide_up(tokens, plan->shape.group_tokens);
+    int share = divide_up(config->n_ctx, FIT_SHARE), tokens = tight ? FIT_LEAST : FIT_TOKENS;
+    if (!fits_adapters(config, plan))
+        return 0;
+    return divide_up(tokens < share ? tokens : share, plan->shape.group_tokens);
 }
 
-/* BLAS packs both sides of a product into memory of its own: an adapter, and the keys taken at once. */
-static uint64_t packed_bytes(const struct swap_plan *plan)
+/* BLAS packs both sides of a product into memory of its own: in a fit, an adapter and the keys. */
+static uint64_t packed_bytes(const struct kv_config *config, const struct swap_plan *plan)
 {
-    uint64_t keys = plan->rank ? (uint64_t)(plan->index_groups * plan->shape.group_tokens) : 0;
-    return (keys + (uint64_t)plan->rank) * (uint64_t)plan->width * sizeof(float);
+    uint64_t keys = (uint64_t)(plan->fit_groups * plan->shape.group_tokens);
+    return fits_adapters(config, plan)
+               ? (keys + (uint64_t)plan->rank) * (uint64_t)plan->width * sizeof(float)
+               : 0;
 }
 
 static uint64_t measure(const struct kv_config *config, struct swap_plan *plan)
@@ -258,14 +264,14 @@ static uint64_t measure(const struct kv_config *config, struct swap_plan *plan)
     struct kv kv = {.config = *config, .plan = *plan};
     struct cursor c = {0};
     ashlar_kv_memory *m = &plan->parts;
-    int index_tokens = plan->index_groups * plan->shape.group_tokens;
+    int fit_tokens = plan->fit_groups * plan->shape.group_tokens;
     plan->fit_bytes =
-        fits_adapters(config, plan) ? lowrank_fit_bytes(index_tokens, plan->width, plan->rank) : 0;
+        fits_adapters(config, plan) ? lowrank_fit_bytes(fit_tokens, plan->width, plan->rank) : 0;
     kv.plan.fit_bytes = plan->fit_bytes;
     place_all(&kv, &c);
     *m = c.parts;
     m->checksums = (uint64_t)config->n_sequences * store_resident_bytes(&plan->shape);
-    uint64_t packed = packed_bytes(plan);
+    uint64_t packed = packed_bytes(config, plan);
     m->adapters += packed;
     plan->bytes = c.used + m->checksums + packed;
     m->other = plan->bytes - m->metadata - m->adapters - m->reuse - m->recent - m->windows -
@@ -301,8 +307,8 @@ static ashlar_status refuse_budget(const struct kv_config *c, uint64_t least, as
 }
 
 /*
- * Put the window into a sequence's slots, with so many of them that it fits, where that is less. Not for
- * the recall meter, which reads while the reuse buffer is in use.
+ * Put the window into a sequence's slots, with so many of them that it fits, where that is less.
+ * Not for the recall meter, which reads while the reuse buffer is in use.
  */
 static void share_slots(const struct kv_config *c, struct swap_plan *p)
 {
@@ -317,11 +323,24 @@ static void share_slots(const struct kv_config *c, struct swap_plan *p)
         *p = own;
 }
 
+/* Windows as short as attention bears, apart or in the slots, where that is less. */
+static void shorten_windows(const struct kv_config *c, struct swap_plan *p)
+{
+    struct swap_plan own = *p;
+    uint64_t longer = measure(c, p);
+    p->window_groups = ATTN_RESUME / p->shape.group_tokens;
+    p->slot_windows = false;
+    set_reuse(p, p->select_groups);
+    share_slots(c, p);
+    if (measure(c, p) >= longer) /* memory of the windows serves the fit of an adapter, too */
+        *p = own;
+}
+
 /*
  * Until the least fits the budget, in this order: smaller write-behind buffers (a prompt waits for
  * the disk a little more), metadata in four bits (next to nothing is lost: docs/benchmarks.md), one
- * window (a prompt waits for every read), fewer keys at once, the window in the slots (after a
- * prompt the reuse buffer is read anew).
+ * window (a prompt waits for every read), an adapter fitted to fewer keys, the window in the slots
+ * (after a prompt the reuse buffer is read anew), a shorter window (a prompt waits more often).
  */
 static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
 {
@@ -335,9 +354,11 @@ static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashl
     if (measure(c, p) > budget)
         p->n_windows = 1;
     if (measure(c, p) > budget)
-        p->index_groups = index_groups(c, p, true);
+        p->fit_groups = fit_groups(c, p, true);
     if (measure(c, p) > budget)
         share_slots(c, p);
+    if (measure(c, p) > budget)
+        shorten_windows(c, p);
     uint64_t least = measure(c, p);
     if (least > budget)
         return refuse_budget(c, least, err);
@@ -405,7 +426,8 @@ static ashlar_status plan_ranks(const struct kv_config *c, struct swap_plan *p, 
         char *end;
         long value = strtol(at, &end, 10);
         if (end == at || value > 65536)
-            return error_set(err, ASHLAR_USAGE, "KV ranks '%s': a number is missing or absurd", list);
+            return error_set(err, ASHLAR_USAGE, "KV ranks '%s': a number is missing or absurd",
+                             list);
         rank = whole_rank(p, (int)value);
         most = rank > most ? rank : most;
         at = *end == ',' ? end + 1 : NULL;
@@ -429,8 +451,8 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
                          group);
     p->shape.group_tokens = group;
     p->shape.max_groups = divide_up(c->n_ctx, group);
-    p->recent_tokens =
-        divide_up(o->recent_tokens ? o->recent_tokens : RECENT_TOKENS, group) * group;
+    int recent = clamp(o->recent_tokens ? o->recent_tokens : RECENT_TOKENS, 1, c->n_ctx);
+    p->recent_tokens = divide_up(recent, group) * group;
     p->tail_tokens = p->recent_tokens + group;
     p->n_windows = 2;
     p->window_groups = attention_range_keys(c->n_ctx) / group;
@@ -441,7 +463,7 @@ ashlar_status swap_plan_make(const struct kv_config *c, bool metadata, struct sw
         if (status != ASHLAR_OK)
             return status;
     }
-    p->index_groups = index_groups(c, p, false);
+    p->fit_groups = fit_groups(c, p, false);
     set_reuse(p, p->select_groups);
     return spend_budget(c, p, err);
 }

@@ -6,11 +6,11 @@
  * 1, that of the layer before for the others. Its heads are averaged over each KV head's group,
  * projected by the adapter's rows of that head and averaged over heads: one vector of `rank`
  * values. A token's score is its dot product with the token's low-rank row; a group's, the largest
- * of its tokens'. Group 0 holds the attention sinks and is always taken. In a layer of rank 0, where
- * little depends on what is far away, the newest groups are taken.
+ * of its tokens'. Group 0 holds the attention sinks and is always taken. In a layer of rank 0,
+ * where little depends on what is far away, the newest groups are taken.
  *
- * With scoring by head, every query head scores for itself, and a group's score is the logarithm of the sum
- * over heads of its predicted share of the head's attention.
+ * With scoring by head, every query head scores for itself, and a group's score is the logarithm of
+ * the sum over heads of its predicted share of the head's attention.
  *
  * The projection by the query weights is a step of the whole pool. All that follows is one job for
  * one thread, beside the layer's attention and feed-forward on the others: those steps are cut

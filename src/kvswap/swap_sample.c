@@ -9,7 +9,7 @@
 
 enum {
     LEAST_ROWS = 16, /* of a pass: single tokens of an answer are no sample */
-    FIT_ROWS = 256   /* so many keys wait for an adapter: short passes give their share of queries */
+    FIT_ROWS = 256 /* so many keys wait for an adapter: short passes give their share of queries */
 };
 
 void swap_sample(struct kv *kv, int layer, const float *x, size_t x_stride)

@@ -87,39 +87,57 @@ static ashlar_status check_broken(const struct swap_sequence *s, ashlar_error *e
     return s->error.status;
 }
 
-/* Keys of n groups at `data`, head by head, to (tokens, width) floats. */
-static void flatten_keys(struct kv *kv, unsigned char *data, int n, float *keys)
+/* A token's key in a group's bytes, head by head, to (width) floats. */
+static void flatten_key(const struct kv *kv, unsigned char *group, int token, float *key)
 {
-    const struct kernels *k = kv->config.kernels;
-    int tokens = kv->plan.shape.group_tokens, dim = kv->config.head_dim;
-    for (int g = 0; g < n; g++, data += store_group_bytes(&kv->plan.shape))
-        for (int t = 0; t < tokens; t++)
-            for (int h = 0; h < kv->config.n_head_kv; h++, keys += dim)
-                k->dequantize(kv->config.type, dim, group_row(kv, data, 0, h, t), keys);
+    int dim = kv->config.head_dim;
+    for (int h = 0; h < kv->config.n_head_kv; h++, key += dim)
+        kv->config.kernels->dequantize(kv->config.type, dim, group_row(kv, group, 0, h, token),
+                                       key);
 }
 
-/* Rows of groups [first, first + n) from their flattened keys. */
-static void index_keys(struct kv *kv, struct swap_layer *l, int layer, int first, int n)
+/*
+ * Rows of groups [first, first + n): of those at `data`, token by token, so that no buffer grows
+ * with n; or of the keys that an adapter was just fitted to (data NULL), whose bytes the fit has
+ * overwritten.
+ */
+static void index_rows(struct kv *kv, struct swap_layer *l, int layer, int first, int n,
+                       unsigned char *data)
 {
     struct lowrank_format format = swap_format(kv, layer);
-    adapters_project(&kv->adapters, layer, ADAPTER_KEYS, n * kv->plan.shape.group_tokens, kv->keys,
-                     kv->projected);
-    lowrank_store(&format, &l->rows, first, n, kv->projected);
+    size_t width = (size_t)kv->plan.width, rank = (size_t)format.rank;
+    float *key = kv->keys;
+    for (int g = 0; g < n; g++) {
+        for (int t = 0; t < format.group_tokens; t++) {
+            if (data)
+                flatten_key(kv, data + (size_t)g * store_group_bytes(&kv->plan.shape), t, key);
+            adapters_project(&kv->adapters, layer, ADAPTER_KEYS, 1, key,
+                             kv->projected + (size_t)t * rank);
+            key += data ? 0 : width;
+        }
+        lowrank_store(&format, &l->rows, first + g, 1, kv->projected);
+    }
     l->n_indexed = first + n;
 }
 
-/* Rows of groups [first, first + n) that are about to be written: if those before have theirs. */
+/* Rows of groups that are about to be written: if those before have theirs. */
 static void index_groups(struct kv *kv, struct swap_layer *l, int layer, int first, int n,
                          unsigned char *data)
 {
-    if (kv->ranks[layer] == 0 || !kv->adapters.ready[layer] || l->n_indexed != first)
-        return;
-    for (int piece; n > 0; first += piece, n -= piece) {
-        piece = n < kv->plan.index_groups ? n : kv->plan.index_groups;
-        flatten_keys(kv, data, piece, kv->keys);
-        data += (size_t)piece * store_group_bytes(&kv->plan.shape);
-        index_keys(kv, l, layer, first, piece);
-    }
+    if (kv->ranks[layer] > 0 && kv->adapters.ready[layer] && l->n_indexed == first)
+        index_rows(kv, l, layer, first, n, data);
+}
+
+/* Fit a layer's adapter to the keys of n groups at `data`. */
+static ashlar_status fit_layer(struct kv *kv, int layer, int n, unsigned char *data,
+                               ashlar_error *err)
+{
+    int tokens = kv->plan.shape.group_tokens;
+    float *key = kv->keys;
+    for (int i = 0; i < n * tokens; i++, key += kv->plan.width)
+        flatten_key(kv, data + (size_t)(i / tokens) * store_group_bytes(&kv->plan.shape),
+                    i % tokens, key);
+    return adapters_fit(&kv->adapters, layer, n * tokens, kv->keys, err);
 }
 
 bool swap_indexed(const struct kv *kv, const struct swap_sequence *s)
@@ -147,10 +165,11 @@ static ashlar_status read_groups(struct kv *kv, struct swap_sequence *s, int lay
 /* As many of a layer's groups that have no rows as are taken at once; 0: too few for a fit. */
 static int groups_to_index(const struct kv *kv, const struct swap_layer *l, int layer)
 {
-    int n = l->n_groups - l->n_indexed, most = kv->plan.index_groups;
-    if (kv->ranks[layer] == 0 || (!kv->adapters.ready[layer] && n < most))
+    int n = l->n_groups - l->n_indexed, most = kv->plan.window_groups;
+    bool ready = kv->adapters.ready[layer];
+    if (kv->ranks[layer] == 0 || (!ready && n < kv->plan.fit_groups))
         return 0;
-    most = most < kv->plan.window_groups ? most : kv->plan.window_groups;
+    most = ready || most < kv->plan.fit_groups ? most : kv->plan.fit_groups;
     return n < most ? n : most;
 }
 
@@ -164,13 +183,10 @@ ashlar_status swap_index(struct kv *kv, int sequence, ashlar_error *err)
             ashlar_status status = read_groups(kv, s, i, l->n_indexed, n, &data, err);
             if (status != ASHLAR_OK)
                 return status;
-            flatten_keys(kv, data, n, kv->keys);
-            if (!kv->adapters.ready[i])
-                status = adapters_fit(&kv->adapters, i, n * kv->plan.shape.group_tokens, kv->keys,
-                                      err);
-            if (status != ASHLAR_OK)
+            bool fresh = !kv->adapters.ready[i];
+            if (fresh && (status = fit_layer(kv, i, n, data, err)) != ASHLAR_OK)
                 return status;
-            index_keys(kv, l, i, l->n_indexed, n);
+            index_rows(kv, l, i, l->n_indexed, n, fresh ? NULL : data);
         }
     }
     return ASHLAR_OK;
@@ -187,6 +203,7 @@ ashlar_status swap_spill(struct kv *kv, int sequence, ashlar_error *err)
     if (status != ASHLAR_OK)
         return status;
     s->swapped = true;
+    kv->stats.buffered |= !s->store.direct;
     size_t group_bytes = store_group_bytes(&kv->plan.shape);
     for (int i = 0; i < kv->plan.shape.n_layer && status == ASHLAR_OK; i++) {
         struct swap_layer *l = &s->layers[i];

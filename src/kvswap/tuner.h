@@ -56,8 +56,10 @@ struct tune_choice {
     double step_seconds; /* the whole step */
 };
 
-/** Expected share of selected groups in a reuse buffer of `reuse` groups, when the last `select`
- * alone give `base`. */
+/**
+ * Expected share of selected groups in a reuse buffer of `reuse` groups, when the last `select`
+ * alone give `base`.
+ */
 double tune_hit_share(double base, int select, int reuse, int n_groups);
 
 /**

@@ -38,6 +38,17 @@ if command -v jq > /dev/null; then
         "$work/out" > /dev/null || fail "JSON"
 fi
 
+# the layers' ranks follow from the file, unless they are given
+if command -v jq > /dev/null; then
+    expect 0 "$ashlar" run -m "$model" $swap --kv-rank 24 --json -q
+    jq -e '(.kv.ranks | length > 0) and (.kv.ranks | add <= 24 * length) and
+        ([.kv.ranks[] | . == 0 or . >= 16] | all)' "$work/out" > /dev/null || fail "ranks from the file"
+    expect 0 "$ashlar" run -m "$model" $swap --kv-ranks 24 --json -q
+    jq -e '[.kv.ranks[] | . == 24] | all' "$work/out" > /dev/null || fail "--kv-ranks does not win"
+    expect 0 "$ashlar" run -m "$model" $swap --kv-adapter none --kv-rank 24 --json -q
+    jq -e '[.kv.ranks[] | . == 24] | all' "$work/out" > /dev/null || fail "ranks without a file"
+fi
+
 # another model's adapter, and a file that is none
 if [ -x "$build/tools/mkmodel" ]; then
     "$build/tools/mkmodel" -q --preset tiny --layers 3 -o "$work/other.gguf" || fail "mkmodel"

@@ -4,7 +4,8 @@
 . "$(dirname "$0")/common.inc"
 need_model
 mounted=
-trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$work"' EXIT
+loop=
+trap '[ -z "$mounted" ] || umount "$mounted"; [ -z "$loop" ] || losetup -d "$loop"; rm -rf "$work"' EXIT
 
 dir=$work/kv
 mkdir "$dir"
@@ -140,6 +141,24 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=256k tmpfs "$work/small" 2> "$wo
     umount "$mounted" && mounted=
 else
     echo "no tmpfs to fill: needs root"
+fi
+
+# a disk of larger sectors than groups are padded to: through the page cache, and said so
+mkdir "$work/sectors"
+if [ "$(id -u)" = 0 ] && command -v mkfs.ext4 > /dev/null && head -c 16M /dev/zero > "$work/disk" &&
+    loop=$(losetup --sector-size 4096 --direct-io=on -f --show "$work/disk" 2> "$work/mount.log"); then
+    if mkfs.ext4 -q "$loop" 2> "$work/mount.log" && mount "$loop" "$work/sectors" 2> "$work/mount.log"; then
+        mounted=$work/sectors
+        for type in f16 q8_0; do
+            expect 0 "$ashlar" run -m "$model" --raw -f "$work/prompt.txt" -n 20 --ctx 4096 --kv stream \
+                --kv-type $type --kv-group 8 --kv-dir "$mounted"
+        done
+        err_has 'on disk, .* read (.* through the page cache, groups of 8)'
+        umount "$mounted" && mounted=
+    fi
+    losetup -d "$loop" && loop=
+else
+    echo "no disk of large sectors: needs root and losetup"
 fi
 
 # ---- files of other processes ----

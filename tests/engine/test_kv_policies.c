@@ -460,26 +460,26 @@ static void too_small_a_budget_names_the_smallest(void **state)
     }
 }
 
-/* The smallest budget is no empty promise: the context can be filled. */
-/* A budget so small that the windows lie in the slots: passes of many tokens stay exact. */
-static void windows_in_the_slots_are_exact(void **state)
+/* A budget so small that the windows are short and lie in the slots: passes of many tokens stay exact. */
+static void windows_in_the_slots(const char *type)
 {
-    (void)state;
     struct world swap, full;
     struct rng rng;
     struct limits limits = {120, 30, 2000};
     ashlar_error err;
     ashlar_options o = options_for(2, 2, 2048, 32, small(NULL));
+    o.kv.type = type;
     o.kv.layer_ranks = "0,8,0,0";
     o.kv.budget_bytes = 1000;
     assert_int_equal(try_open(o, NULL, NULL, &err), ASHLAR_NO_RESOURCE);
     o.kv.budget_bytes = hinted_bytes(&err);
     world_open(&swap, "deep-llama-f16", o);
     world_open(&full, "deep-llama-f16",
-               options_for(2, 2, 2048, 32, (ashlar_kv_options){.policy = "full"}));
+               options_for(2, 2, 2048, 32, (ashlar_kv_options){.policy = "full", .type = type}));
     ashlar_kv_stats stats;
     ashlar_engine_kv_stats(swap.e, &stats);
-    assert_int_equal(stats.memory.windows, 0);
+    if (strcmp(type, "f16") == 0) /* else short ones, in which the adapter is fitted, take less */
+        assert_int_equal(stats.memory.windows, 0);
     rng_seed(&rng, seed + 96);
     struct step *s = malloc(sizeof *s);
     for (int i = 0; i < STEPS; i++) {
@@ -507,6 +507,13 @@ static void windows_in_the_slots_are_exact(void **state)
     }
     world_close(&swap);
     world_close(&full);
+}
+
+static void windows_in_the_slots_are_exact(void **state)
+{
+    (void)state;
+    windows_in_the_slots("f16");
+    windows_in_the_slots("q8_0"); /* groups that are no whole pages */
 }
 
 static void the_smallest_budget_works(void **state)

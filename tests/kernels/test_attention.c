@@ -69,8 +69,8 @@ static void add_item(struct batch *b, struct rng *rng, struct shape shape)
     b->out[i] = must(malloc((size_t)shape.n_q * stride * sizeof(float)));
     for (size_t j = 0; j < (size_t)shape.n_q * stride; j++)
         b->q[i][j] = 1.5f * rng_normal(rng);
-    *item = (struct attention_item){shape.n_q,   b->q[i],     stride,  b->out[i],
-                                    stride,      b->spans[i], n_spans, shape.n_keys, 0, shape.n_keys};
+    *item = (struct attention_item){shape.n_q,   b->q[i], stride,       b->out[i], stride,
+                                    b->spans[i], n_spans, shape.n_keys, 0,         shape.n_keys};
     b->max_tokens += shape.n_q;
     b->max_keys = shape.n_keys > b->max_keys ? shape.n_keys : b->max_keys;
 }
@@ -121,8 +121,8 @@ static int cut_spans(const struct batch *b, const struct attention_item *item, i
     return n_spans;
 }
 
-/* All keys at once, or in windows of so many ranges; items that have ended wait. */
-static void run_windows(const struct batch *b, struct attention *attention, int ranges)
+/* In windows of `length` keys; items that have ended wait. */
+static void run_windows(const struct batch *b, struct attention *attention, int length)
 {
     struct attention_item items[ITEMS_MAX];
     struct kv_span *spans[ITEMS_MAX];
@@ -132,8 +132,8 @@ static void run_windows(const struct batch *b, struct attention *attention, int 
     for (int window = 0; more; window++) {
         more = false;
         for (int i = 0; i < b->n_items; i++) {
-            int n_keys = b->items[i].n_keys, length = ranges * attention_range_keys(n_keys);
-            int first = window * length, end = first + length < n_keys ? first + length : n_keys;
+            int n_keys = b->items[i].n_keys, first = window * length;
+            int end = first + length < n_keys ? first + length : n_keys;
             items[i] = b->items[i];
             items[i].first_key = first;
             items[i].window_keys = first < n_keys ? end - first : 0;
@@ -148,8 +148,8 @@ static void run_windows(const struct batch *b, struct attention *attention, int 
         free(spans[i]);
 }
 
-/* `ranges` in a window; 0: all keys at once. */
-static void batch_run(struct batch *b, const struct kernels *kernels, int n_threads, int ranges)
+/* `length` keys in a window; 0: all keys at once. */
+static void batch_run(struct batch *b, const struct kernels *kernels, int n_threads, int length)
 {
     struct pool *pool;
     struct arena arena;
@@ -162,8 +162,8 @@ static void batch_run(struct batch *b, const struct kernels *kernels, int n_thre
                                     b->n_items, b->max_tokens, b->max_keys};
     assert_true(arena_init(&arena, attention_bytes(kernels, n_threads, &shape)));
     assert_true(attention_init(&attention, kernels, pool, &shape, &arena));
-    if (ranges)
-        run_windows(b, &attention, ranges);
+    if (length)
+        run_windows(b, &attention, length);
     else
         attention_run(&attention, b->items, b->n_items);
     arena_fini(&arena);
@@ -287,7 +287,7 @@ static void test_head_widths(void **state)
 }
 
 /* The same bits as the first run, for other threads or windows. */
-static void try_again(struct batch *b, const struct kernels *kernels, int n_threads, int ranges)
+static void try_again(struct batch *b, const struct kernels *kernels, int n_threads, int length)
 {
     float *first[ITEMS_MAX];
     batch_run(b, kernels, 1, 0);
@@ -296,7 +296,7 @@ static void try_again(struct batch *b, const struct kernels *kernels, int n_thre
         first[j] = must(malloc(bytes));
         memcpy(first[j], b->out[j], bytes);
     }
-    batch_run(b, kernels, n_threads, ranges);
+    batch_run(b, kernels, n_threads, length);
     for (int j = 0; j < b->n_items; j++) {
         size_t bytes = (size_t)b->items[j].n_q * b->items[j].out_stride * sizeof(float);
         assert_memory_equal(first[j], b->out[j], bytes);
@@ -324,8 +324,8 @@ static void test_windows(void **state)
     struct batch b;
     batch_init(&b, 4, 2, 64, (struct shape[]){{1, 2000}, {70, 900}, {7, 1300}, {5, 30}, {0}});
     for (int i = 0; i < n; i++)
-        for (int ranges = 1; ranges <= 3; ranges += 2)
-            try_again(&b, tables[i], 2, ranges);
+        for (int resumes = 1; resumes <= 6; resumes++) /* ranges are 256 keys: some are cut */
+            try_again(&b, tables[i], 2, resumes * ATTN_RESUME);
     batch_free(&b);
 }
 

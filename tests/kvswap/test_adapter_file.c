@@ -76,7 +76,7 @@ static void write_file(double *mean, double *least)
 struct room {
     struct adapters a;
     unsigned char data[LAYERS * 2 * WIDTH * WIDTH * 2];
-    float matrix[WIDTH * WIDTH];
+    unsigned char act[WIDTH * sizeof(float) + 128] __attribute__((aligned(64)));
     bool ready[LAYERS];
     int n_samples[LAYERS];
 };
@@ -89,7 +89,7 @@ static ashlar_status read_into(struct room *room, int layers, int width, int ran
     room->a.data = room->data;
     room->a.ready = room->ready;
     room->a.n_samples = room->n_samples;
-    room->a.matrix = room->matrix;
+    room->a.act = room->act;
     return adapter_file_read(path, fingerprint, &room->a, err);
 }
 
@@ -243,15 +243,43 @@ static void save(const char *bytes, size_t n)
     fclose(f);
 }
 
+/* A file whose layers were compared: one sequence, of which only layer 1 wants to know. */
+static void write_compared(void)
+{
+    struct calibration *c = gather();
+    struct rng rng;
+    double mean, least;
+    float key[WIDTH], query[WIDTH];
+    assert_int_equal(rank_sample_new(LAYERS, 1, 1, WIDTH, &c->sample, NULL), ASHLAR_OK);
+    rng_seed(&rng, SEED);
+    for (int l = 0; l < LAYERS; l++)
+        for (int t = 0; t < 2000; t++) {
+            draw_rows(&rng, 1, key);
+            draw_rows(&rng, 1, query);
+            for (int i = 0; i < WIDTH; i++)
+                query[i] *= l == 1 ? 1.0f : 0.0f;
+            assert_true(rank_sample_keys(c->sample, l, t, 1, key));
+            if (t % 8 == 0)
+                rank_sample_query(c->sample, l, t, query);
+        }
+    assert_int_equal(adapter_file_write(path, FINGERPRINT, c, RANK, &mean, &least, NULL),
+                     ASHLAR_OK);
+    calibration_free(c);
+}
+
+static ashlar_status ranks_from_file(int mean_rank, char **list, ashlar_error *err)
+{
+    return adapter_file_ranks(path, FINGERPRINT, LAYERS, WIDTH, mean_rank, list, err);
+}
+
 /* A changed byte is refused or leaves usable values; a cut file is refused. */
 static void any_damage_is_survived(void **state)
 {
     (void)state;
-    double mean, least;
     struct buf file;
     struct rng rng;
     struct room room;
-    write_file(&mean, &least);
+    write_compared();
     buf_init(&file, 1 << 20);
     assert_int_equal(os_read_file(path, &file, NULL), ASHLAR_OK);
     rng_seed(&rng, SEED);
@@ -266,6 +294,11 @@ static void any_damage_is_survived(void **state)
                 for (int v = 0; v < WIDTH; v++)
                     assert_true(isfinite(row[v]));
             }
+        char *list;
+        if (ranks_from_file(RANK, &list, NULL) == ASHLAR_OK)
+            free(list);
+        else
+            assert_null(list);
         file.data[i] = kept;
     }
     for (size_t n = 1; n < file.length; n += 37) {
@@ -274,6 +307,36 @@ static void any_damage_is_survived(void **state)
                          ASHLAR_BAD_INPUT);
     }
     buf_fini(&file);
+}
+
+static void ranks_by_layer_come_from_the_file(void **state)
+{
+    (void)state;
+    struct room room;
+    struct buf file;
+    ashlar_error err = {0};
+    double mean, least;
+    char *list;
+    write_compared();
+    assert_int_equal(read_into(&room, LAYERS, WIDTH, RANK, FINGERPRINT, NULL), ASHLAR_OK);
+    assert_int_equal(ranks_from_file(RANK / LAYERS, &list, NULL), ASHLAR_OK);
+    assert_string_equal(list, "0,8");
+    free(list);
+    assert_int_equal(adapter_file_ranks(path, FINGERPRINT + 1, LAYERS, WIDTH, RANK, &list, &err),
+                     ASHLAR_BAD_INPUT);
+    assert_non_null(strstr(err.message, "key ashlar.adapter.model_fingerprint"));
+    buf_init(&file, 1 << 20);
+    assert_int_equal(os_read_file(path, &file, NULL), ASHLAR_OK);
+    float nan = NAN; /* the table is the last tensor: 2 layers of 3 values, padded to 32 bytes */
+    memcpy(file.data + file.length - 32, &nan, sizeof nan);
+    save(file.data, file.length);
+    assert_int_equal(ranks_from_file(RANK, &list, &err), ASHLAR_BAD_INPUT);
+    assert_non_null(strstr(err.message, "is no share"));
+    assert_null(list);
+    buf_fini(&file);
+    write_file(&mean, &least); /* one without a table */
+    assert_int_equal(ranks_from_file(RANK, &list, NULL), ASHLAR_OK);
+    assert_null(list);
 }
 
 static void the_default_name_replaces_the_ending(void **state)
@@ -297,6 +360,7 @@ int main(void)
         cmocka_unit_test(other_models_are_refused_by_key),
         cmocka_unit_test(wrong_files_are_refused_by_name),
         cmocka_unit_test(any_damage_is_survived),
+        cmocka_unit_test(ranks_by_layer_come_from_the_file),
         cmocka_unit_test(the_default_name_replaces_the_ending),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

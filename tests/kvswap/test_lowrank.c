@@ -54,7 +54,7 @@ static struct adapters new_adapters(int n_layer, int rank)
     a.data = calloc((size_t)(n_layer * 2 * rank), adapters_row_bytes(WIDTH));
     a.ready = calloc((size_t)n_layer, sizeof *a.ready);
     a.n_samples = calloc((size_t)n_layer, sizeof *a.n_samples);
-    a.matrix = floats((size_t)(rank * WIDTH));
+    a.act = aligned_alloc(64, adapters_act_bytes(WIDTH));
     a.fit_scratch = malloc(lowrank_fit_bytes(MOST_KEYS, WIDTH, rank));
     return a;
 }
@@ -64,7 +64,7 @@ static void free_adapters(struct adapters *a)
     free(a->data);
     free(a->ready);
     free(a->n_samples);
-    free(a->matrix);
+    free(a->act);
     free(a->fit_scratch);
 }
 

@@ -21,8 +21,9 @@
 #include "kvswap/store.h"
 
 enum { SEED = 20251126, LAYERS = 3, GROUPS = 10 };
+enum { LAYER_BYTES = 28672 }; /* 10 groups of 2,560 bytes are 25,600: seven pages */
 
-/* 2 heads x 40 values x 2 bytes x K and V x 8 tokens = 2,560 bytes: padded to a page. */
+/* 2 heads x 40 values x 2 bytes x K and V x 8 tokens = 2,560 bytes, five sectors. */
 static const struct store_shape shape = {LAYERS, 2, 40, TENSOR_F16, 8, GROUPS};
 
 struct fixture {
@@ -44,8 +45,8 @@ static void start_in(struct fixture *f, const char *parent)
     assert_non_null(mkdtemp(f->folder));
     assert_int_equal(aio_open(NULL, 8, &f->aio, NULL), ASHLAR_OK);
     f->store.fd = -1;
-    f->data = aligned_alloc(AIO_ALIGN, GROUPS * store_group_bytes(&shape));
-    memset(f->data, 0, GROUPS * store_group_bytes(&shape));
+    f->data = aligned_alloc(AIO_ALIGN, LAYER_BYTES);
+    memset(f->data, 0, LAYER_BYTES);
 }
 
 static void start(struct fixture *f)
@@ -140,7 +141,7 @@ static void the_header_is_as_documented(void **state)
     static const uint64_t numbers[] = {LAYERS, 2, 40, TENSOR_F16, 8, GROUPS};
     for (int i = 0; i < 6; i++)
         assert_int_equal(little_endian(h + 24 + 4 * i, 4), numbers[i]);
-    assert_int_equal(little_endian(h + 48, 8), 4096);
+    assert_int_equal(little_endian(h + 48, 8), 2560); /* 2 * 2 heads * 8 tokens * 80 bytes */
     assert_int_equal(little_endian(h + 56, 8), XXH3_64bits(h, 56));
     for (int i = 64; i < 4096; i++)
         assert_int_equal(h[i], 0);
@@ -168,14 +169,18 @@ static void the_file_is_private_new_and_removed(void **state)
     stop(&f);
 }
 
-static void sizes_are_whole_pages(void **state)
+static void groups_are_whole_sectors_and_layers_whole_pages(void **state)
 {
     (void)state;
     struct store_shape s = {2, 8, 128, TENSOR_F16, 4, 100};
     assert_int_equal(store_token_bytes(&s), 4096);
     assert_int_equal(store_group_bytes(&s), 16384);
     assert_int_equal(store_file_bytes(&s), 4096 + 2 * 100 * 16384);
-    assert_int_equal(store_group_bytes(&shape), 4096);
+    assert_int_equal(store_group_bytes(&shape), 2560);
+    assert_int_equal(store_file_bytes(&shape), 4096 + LAYERS * LAYER_BYTES);
+    s = (struct store_shape){2, 8, 64, TENSOR_Q8_0, 8, 3};
+    assert_int_equal(store_group_bytes(&s), 8704);
+    assert_int_equal(store_file_bytes(&s), 4096 + 2 * 28672);
     s = (struct store_shape){128,        8,  128,
                              TENSOR_F16, 64, 1 << 16}; /* 2 TiB: offsets have 64 bits */
     assert_true(store_file_bytes(&s) == 4096 + (UINT64_C(1) << 41));
@@ -232,7 +237,7 @@ static void a_byte_changed_on_disk_is_noticed(void **state)
     int fd = open(f.store.path, O_RDWR);
     for (int i = 0; i < 50; i++) {
         int layer = (int)rng_below(&rng, LAYERS), group = (int)rng_below(&rng, GROUPS);
-        uint64_t at = 4096 + (uint64_t)(layer * GROUPS + group) * f.store.group_bytes;
+        uint64_t at = 4096 + (uint64_t)layer * LAYER_BYTES + (uint64_t)group * f.store.group_bytes;
         off_t place = (off_t)(at + rng_below(&rng, (uint32_t)f.store.payload_bytes));
         unsigned char byte, changed;
         char offset[64];
@@ -441,7 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_is_as_documented),
         cmocka_unit_test(the_file_is_private_new_and_removed),
-        cmocka_unit_test(sizes_are_whole_pages),
+        cmocka_unit_test(groups_are_whole_sectors_and_layers_whole_pages),
         cmocka_unit_test(groups_come_back_as_written),
         cmocka_unit_test(a_group_that_was_not_written_is_refused),
         cmocka_unit_test(a_byte_changed_on_disk_is_noticed),
