@@ -5,17 +5,20 @@ answered by the teacher, each answer accepted by ashcc's verifier.
   blocks.py --ashcc build/ashcc --teacher build/tools/teacher --seconds 600 --out build/mason/pairs.jsonl
   blocks.py ... --sources 'dir/*.c' --out build/mason/real.jsonl     pairs of given programs instead
   blocks.py ... --shapes --out build/mason/shapes.jsonl              every operator, type and place once
+  blocks.py ... --model m.gguf --out build/mason/hard.jsonl           only what a model gets wrong: expert iteration
   blocks.py split --out build/mason                                   pairs.jsonl -> train, valid, test
 
 The C is in the distribution of real code: expressions over every arithmetic type, pointers, arrays,
 struct members, bit-fields, casts, shifts, divisions, comparisons, conditions. Functions are never run.
 """
 import argparse
+import collections
 import glob
 import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import tempfile
 import time
@@ -340,8 +343,150 @@ class Writer:
                "{\n" + "\n".join(lines) + "\n" + body + "}\n"
 
 
+class Records:
+    """Records of random members, the pointers and arrays that lead to them, and statements about them: the load and
+    store of every type at every offset, through every kind of path."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.types, self.places, lines = [], [], []
+        for n in range(3):
+            members = [self.member(n, k) for k in range(rng.randint(2, 7))]
+            self.types.append(members)
+            lines.append(f"struct r{n} {{ {' '.join(text for text, _ in members)} }};")
+        for n in range(8):
+            record = rng.randrange(3)
+            self.places.append((n, record))
+            name = f"e{n}"
+            lines.append(f"{rng.choice(('static ', '', 'extern '))}" + self.declare(n, record, name) + ";")
+        self.file_scope = "\n".join(lines) + "\n"
+
+    def member(self, record, n):
+        """The text of a member and the ways to read it: (what follows the record, its type)."""
+        rng, kind = self.rng, self.kind()
+        r = rng.random()
+        if r < 0.5:
+            return f"{kind} m{n};", [(f"m{n}", kind)]
+        if r < 0.65:
+            return f"{kind} *m{n};", [(f"m{n}[{self.index()}]", kind), (f"m{n}[0]", kind), (f"m{n}", "*")]
+        if r < 0.85:
+            return f"{kind} m{n}[{rng.choice((2, 3, 4, 16, 64))}];", [(f"m{n}[{self.index()}]", kind), (f"m{n}[1]", kind)]
+        if r < 0.93 or record == 0:
+            return f"struct r{record} *m{n};", [(f"m{n}", "*")]
+        first = self.types[0][0][1][0]
+        return f"struct r0 m{n}, *n{n};", [(f"m{n}.{first[0]}", first[1]), (f"n{n}->{first[0]}", first[1])]
+
+    def kind(self):
+        return self.rng.choice(FLOATS if self.rng.random() < 0.12 else INTEGERS[6:])
+
+    def index(self):
+        return self.rng.choice(("i", "i", "j", "i + 1", "u", "w", "0", "1", "2", "i - j", "c"))
+
+    def declare(self, n, record, name):
+        shape = n % 4
+        return (f"struct r{record} {name}", f"struct r{record} *{name}", f"struct r{record} {name}[8]",
+                f"struct r{record} **{name}")[shape]
+
+    def path(self, want=None):
+        """A place, and its type; want: only of that type, where one is found soon."""
+        rng = self.rng
+        for _ in range(12):
+            n, record = rng.choice(self.places)
+            name = ("e", "l")[rng.random() < 0.6] + str(n)
+            before = (f"{name}.", f"{name}->", f"{name}[{self.index()}].", f"{name}[{self.index()}]->")[n % 4]
+            ways = rng.choice(self.types[record])[1]
+            after, kind = rng.choice(ways)
+            if kind == want or (want is None and kind != "*"):
+                return before + after, kind
+        return rng.choice((("i", "int"), ("j", "int"), ("u", "unsigned"), ("w", "long"), ("si", "int"), ("su", "unsigned"),
+                           ("sw", "unsigned long"), ("c", "char"), ("d", "double"), ("h", "unsigned short")))
+
+    def value(self, depth):
+        """An integer's expression."""
+        rng = self.rng
+        if depth <= 0:
+            r = rng.random()
+            if r < 0.55:
+                text, kind = self.path()
+                return text if kind not in FLOATS else f"(int){text}"
+            return rng.choice(("i", "j", "u", "w", "c", "h", "si", "su", "sw", "1", "2", "7", "255", "-1", "1000"))
+        a, b = self.value(depth - 1), self.value(rng.randint(0, depth - 1))
+        r = rng.random()
+        if r < 0.62:
+            return f"({a} {rng.choice('+-*&|^+-')} {b})"
+        if r < 0.72:
+            return f"({a} {rng.choice(('<<', '>>'))} {rng.choice(('1', '3', '8', '16', '(j & 7)', '(' + b + ' & 15)'))})"
+        if r < 0.79:
+            return f"({a} {rng.choice('/%')} {rng.choice(('2', '3', '10', b))})"
+        if r < 0.88:
+            return f"({rng.choice(INTEGERS[8:])}){a}"
+        if r < 0.94:
+            return f"({self.test(0)} ? {a} : {b})"
+        return f"{rng.choice('-~!')}{a}" if a[0] != "-" else f"({a})"
+
+    def real(self, depth):
+        rng = self.rng
+        if depth <= 0:
+            text, kind = self.path(rng.choice(FLOATS))
+            return rng.choice((text, text, "d", "f", "x[i]", "0.5", "2.0")) if kind in FLOATS else "d"
+        return f"({self.real(depth - 1)} {rng.choice('+-*/')} {self.real(rng.randint(0, depth - 1))})"
+
+    def test(self, depth):
+        rng = self.rng
+        if depth > 0:
+            sides = [self.test(depth - 1) for _ in range(rng.choice((2, 2, 3)))]
+            return "(" + rng.choice((" && ", " || ")).join(sides) + ")"
+        r = rng.random()
+        if r < 0.1:
+            return f"({self.path('*')[0]} {rng.choice(('==', '!='))} 0)"
+        if r < 0.2:
+            return f"({self.real(0)} {rng.choice(('<', '>', '<=', '>=', '==', '!='))} {self.real(0)})"
+        if r < 0.3:
+            return f"!{self.path()[0]}"
+        return f"({self.value(rng.choice((0, 0, 1)))} {rng.choice(('<', '>', '<=', '>=', '==', '!='))} {self.value(0)})"
+
+    def statement(self):
+        rng, depth = self.rng, self.rng.choice((0, 0, 1, 1, 1, 2, 2, 3))
+        to, kind = self.path()
+        r = rng.random()
+        if r < 0.07:
+            (first, one), (second, other) = self.path("*"), self.path("*")
+            return f"{first} = (void *){second};" if one == other == "*" else f"{to} = 0;"
+        if r < 0.2:
+            source, _ = self.path(kind)
+            return f"{to} = {source};"
+        if r < 0.38:
+            return f"{to} = {self.value(depth) if kind not in FLOATS else self.real(min(depth, 2))};"
+        if r < 0.55:
+            if kind in FLOATS:
+                return f"{to} {rng.choice('+-*/')}= {self.real(min(depth, 1))};"
+            return f"{to} {rng.choice(('+', '-', '*', '&', '|', '^', '/', '%'))}= {self.value(min(depth, 1))};"
+        if r < 0.62:
+            return f"{to}{rng.choice(('++', '--'))};"
+        if r < 0.70:
+            return f"{rng.choice(('i', 'j', 'u', 'w', 'c', 'h', 'si', 'su', 'sw'))} = {self.value(depth)};"
+        if r < 0.74:
+            return f"{rng.choice(('d', 'f'))} = {self.real(min(depth, 2))};"
+        if r < 0.78:
+            return f"{to} = {self.test(0)} ? {self.path(kind)[0]} : {self.path(kind)[0]};"
+        body = rng.choice(("i++;", "return i;", "j = i;", f"{to} = 0;"))
+        return f"{rng.choice(('if', 'if', 'if', 'while'))} ({self.test(rng.choice((0, 0, 0, 1, 1, 2)))}) {body}"
+
+    def program(self, functions):
+        text = self.file_scope + "static int si; unsigned su; static unsigned long sw;\n"
+        for n in range(functions):
+            own = ", ".join(self.declare(k, r, f"l{k}") for k, r in self.places if k % 4 % 2)
+            local = "; ".join(self.declare(k, r, f"l{k}") for k, r in self.places if k % 4 % 2 == 0)
+            body = "\n    ".join(self.statement() for _ in range(16))
+            text += (f"int f{n}({own}, int i, unsigned u, double *x)\n{{\n    {local};\n    int j; long w; char c; double d;\n"
+                     f"    float f; unsigned short h;\n    {body}\n    return j;\n}}\n")
+        return text
+
+
 def program(seed, functions):
     rng = random.Random(seed)
+    if rng.random() < 0.4:
+        return Records(rng).program(functions)
     writer = Writer(rng)
     text = PREAMBLE + "extern int g0; unsigned long g1; double g2; int table[64]; char text[256];\n" \
                       "static long counter; int call(int, long); void *take(unsigned long);\n" \
@@ -361,22 +506,23 @@ def shapes():
     granularity of operations, the finest shapes there are."""
     for t in ARITHMETIC:
         real, lines = t in ("float", "double", "long double"), []
-        places = ("a", "g", "*p", "p[i]", "s->m", "x.m", "r[i]", "2.5" if real else "3")
+        places = ("a", "g", "*p", "p[i]", "s->m", "x.m", "r[i]", "2.5" if real else "3",
+                  "2.5" if real else "5000000000", "2.5" if real else "3000000000")
         operators = "+ - * / < <= > >= == != && ||".split() + ([] if real else "% & | ^ << >>".split())
         for op in operators:
             for left in places:
-                for right in ("b", "h", "*q", "7" if not real else "1.5", "1" if not real else "3"):
+                for right in ("b", "h", "*q", *(("1.5", "3") if real else ("7", "1", "5000000000", "0x80000000"))):
                     lines.append(f"l = {left} {op} {right};")
                     if op in ("<", "<=", ">", ">=", "==", "!=", "&&", "||"):
                         lines.append(f"if ({left} {op} {right}) k++;")
-                    elif left not in ("3", "2.5"):
+                    elif left[0] not in "23456789":
                         lines.append(f"{left} {op}= {right};")
         for place in places:
             lines += [f"l = -{place};", f"k = !{place};", f"l = {place};", f"if ({place}) k--;"]
             lines += [f"u{n} = {place};" for n in range(len(ARITHMETIC))]
-            if place not in ("3", "2.5"):
+            if place[0] not in "23456789":
                 lines += [f"{place} = u{n};" for n in range(len(ARITHMETIC))]
-                lines += [f"{place} = {v};" for v in ("0", "1", "-1", "100", "b", "h", "*q")]
+                lines += [f"{place} = {v};" for v in ("0", "1", "-1", "100", "5000000000", "b", "h", "*q")]
                 lines += [f"{place}++;", f"--{place};"] + ([] if real or t == "_Bool" else [f"l = ~{place};"])
         lines += ["p = q;", "p++;", "p += i;", "p -= 2;", "k = p == q;", "k = p < q;", "w = p - q;", "if (!p) k = 1;",
                   "p = &q[i];", "p = &r[i];", "p = &a;", "p = &g;", "q = r;", "l = r[k];", "l = p[3];", "s = s + 1;",
@@ -425,9 +571,70 @@ def run(command, seconds, **kwargs):
         return None
 
 
-def pairs_of(args, source, granularity, folder):
-    """The accepted pairs of one C file at one granularity, as JSON lines."""
+def failures(args, common, source, folder):
+    """Blocks that args.model gets wrong at the first answer: key -> a later answer that was accepted, as a line of a
+    transcript, or None; and how many were asked."""
+    report = os.path.join(folder, "report.json")
+    run([*common, f"--model={args.model}", "--samples=8", "--repairs=0", "--fallback=cc", "--quiet", f"--report={report}",
+         f"--vectors={args.vectors}", "-c", "-o", "/dev/null", source], 300)
+    if not os.path.exists(report):
+        return {}, 0
+    with open(report) as f:
+        blocks = [b for file in json.load(f)["files"] for b in file["blocks"] if b["outcome"] != "skipped"]
+    os.remove(report)
+    failed = {}
+    for b in blocks:
+        right = b["outcome"] == "accepted"
+        if not right or b["samples"] > 1:
+            answer = {"key": b["key"], "block": b["block"], "fragment": b["fragment"], "sample": 0}
+            failed[b["key"]] = json.dumps(answer) + "\n" if right else None
+    return failed, len(blocks)
+
+
+STRICTER = {"l": "le", "g": "ge", "b": "be", "a": "nb"}
+TOGGLED = {**STRICTER, **{loose: strict for strict, loose in STRICTER.items()}, "ae": "a"}
+
+
+def in_own_numbers(block, fragment):
+    """gcc turns x >= K into x > K - 1, a number that the block does not have and that the model has no word for: here
+    it is x >= K again. The verifier decides whether that was right."""
+    own = {int(n) for n in re.findall(r"\d{10,}", block)}
+    own |= {n - (1 << 64) for n in own if n >= 1 << 63} | {-n for n in own}
+    lines, toggle = [], False
+    for line in fragment.split("\n"):
+        number = re.search(r"\$(-?\d{10,})", line)
+        if number and int(number[1]) not in own:
+            near = [n for n in (int(number[1]) + 1, int(number[1]) - 1) if n in own]
+            if near:
+                line, toggle = line.replace(number[0], f"${near[0]}"), True
+        condition = re.match(r"\t(set|j)(ae|nb|be|le|ge|l|g|b|a)\t", line)
+        if condition and toggle:
+            line = f"\t{condition[1]}{TOGGLED[condition[2]]}\t" + line[condition.end():]
+            toggle = False
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def taught(answers):
+    """The teacher's transcript, line by line."""
+    for line in answers.splitlines():
+        item = json.loads(line)
+        item["fragment"] = in_own_numbers(item["block"], item["fragment"])
+        yield json.dumps(item) + "\n"
+
+
+def pairs_of(args, source, granularity, folder, counts):
+    """The accepted pairs of one C file at one granularity, as JSON lines. With a model: of its failures only, with its
+    own later answer where one was accepted (expert iteration), else the teacher's."""
     common = [args.ashcc, f"--granularity={granularity}", "--cache=off", "-w"]
+    failed = None
+    if args.model:
+        failed, asked = failures(args, common, source, folder)
+        counts["asked"] += asked
+        counts["failed"] += len(failed)
+        counts["mended"] += sum(answer is not None for answer in failed.values())
+        if not failed:
+            return []
     blocks = run([*common, "--dump=blocks", source], 120)
     if blocks is None or blocks.returncode:
         return []
@@ -435,15 +642,20 @@ def pairs_of(args, source, granularity, folder):
     answers = run([args.teacher], 120, input=blocks.stdout)
     if answers is None or not answers.stdout:
         return []
-    with open(transcript, "wb") as f:
-        f.write(answers.stdout)
+    with open(transcript, "w") as f:
+        if failed is None:
+            f.writelines(taught(answers.stdout.decode()))
+        else:
+            f.writelines(line for line in failed.values() if line)
+            f.writelines(line for line in taught(answers.stdout.decode())
+                         if failed.get(json.loads(line)["key"], "") is None)
     out = run([*common, "--dump=pairs", f"--translator=replay:{transcript}", "--samples=1", "--repairs=0",
                f"--vectors={args.vectors}", source], 300)
     return out.stdout.decode().splitlines() if out else []
 
 
 def make(args):
-    seen, started, seed, n_read = set(), time.time(), args.seed, 0
+    seen, started, seed, n_read, counts = set(), time.time(), args.seed, 0, collections.Counter()
     with open(args.out, "a") as out, tempfile.TemporaryDirectory() as folder:
         sources = sorted(glob.glob(args.sources)) if args.sources else None
         if args.shapes:
@@ -464,13 +676,14 @@ def make(args):
                     f.write(program(seed, args.functions))
             n_read += 1
             seed += 1
-            for line in pairs_of(args, source, granularity, folder):
+            for line in pairs_of(args, source, granularity, folder, counts):
                 key = hashlib.sha1(json.loads(line)["question"].encode()).digest()[:10]
                 if key not in seen:
                     seen.add(key)
                     out.write(line + "\n")
             out.flush()
-            print(f"{time.time() - started:6.0f} s  {n_read} files  {len(seen)} pairs", flush=True)
+            print(f"{time.time() - started:6.0f} s  {n_read} files  {len(seen)} pairs",
+                  *(f" {name} {count}" for name, count in counts.items()), flush=True)
 
 
 def split(args):
@@ -498,6 +711,7 @@ def main():
     p.add_argument("--teacher", default="build/tools/teacher")
     p.add_argument("--shapes", action="store_true", help="every operator, conversion and place, once")
     p.add_argument("--sources", help="files of C to take blocks from")
+    p.add_argument("--model", help="take only what this model gets wrong at its first answer")
     p.add_argument("--seconds", type=float, default=600)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--functions", type=int, default=40, help="per file")
