@@ -595,18 +595,32 @@ STRICTER = {"l": "le", "g": "ge", "b": "be", "a": "nb"}
 TOGGLED = {**STRICTER, **{loose: strict for strict, loose in STRICTER.items()}, "ae": "a"}
 
 
+WIDE = {"%eax": "%rax", "%ebx": "%rbx", "%ecx": "%rcx", "%edx": "%rdx", "%esi": "%rsi", "%edi": "%rdi"}
+
+
 def in_own_numbers(block, fragment):
-    """gcc turns x >= K into x > K - 1, a number that the block does not have and that the model has no word for: here
-    it is x >= K again. The verifier decides whether that was right."""
+    """A block's large numbers as the model can say them. gcc turns x >= K into x > K - 1 and x - K into x + -K, numbers
+    that the block does not have: here they are as they were. And it picks the shortest of movl, movq and movabsq,
+    which the question does not show: here every number of 64 bits takes movabsq. The verifier decides whether that was
+    right."""
     own = {int(n) for n in re.findall(r"\d{10,}", block)}
     own |= {n - (1 << 64) for n in own if n >= 1 << 63} | {-n for n in own}
-    lines, toggle = [], False
+    wide = {int(n) for n in re.findall(r"(\d{10,})U?L", block)}
+    lines, toggle, negated = [], False, False
     for line in fragment.split("\n"):
         number = re.search(r"\$(-?\d{10,})", line)
         if number and int(number[1]) not in own:
             near = [n for n in (int(number[1]) + 1, int(number[1]) - 1) if n in own]
             if near:
                 line, toggle = line.replace(number[0], f"${near[0]}"), True
+        negative = re.match(r"\tmovabsq\t\$(-?\d{10,}), ", line)
+        if negative and -int(negative[1]) in wide and int(negative[1]) not in wide:
+            line, negated = line.replace(negative[1], str(-int(negative[1]))), True
+        elif negated and line.startswith("\taddq\t"):
+            line, negated = line.replace("addq", "subq"), False
+        load = re.match(r"\tmov[lq]\t\$(-?\d{10,}), (%\w+)$", line)
+        if load and abs(int(load[1])) in wide:
+            line = f"\tmovabsq\t${load[1]}, {WIDE.get(load[2], load[2])}"
         condition = re.match(r"\t(set|j)(ae|nb|be|le|ge|l|g|b|a)\t", line)
         if condition and toggle:
             line = f"\t{condition[1]}{TOGGLED[condition[2]]}\t" + line[condition.end():]

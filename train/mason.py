@@ -357,7 +357,11 @@ def add_metadata(g, v, sizes):
 
 def export(args):
     run = Run(args)
-    w = {n: t.detach().cpu().numpy() for n, t in run.model.weights.items()}
+    w = {n: t.detach().cpu() for n, t in run.model.weights.items()}
+    if args.other:
+        other = torch.load(os.path.join(args.other, "last.pt"), map_location="cpu")["weights"]
+        w = {n: t * (1 - args.share) + other[n] * args.share for n, t in w.items()}
+    w = {n: t.numpy() for n, t in w.items()}
     layers, heads, kv_heads = run.sizes.layers, run.sizes.heads, run.sizes.kv_heads
     g = GGUF()
     add_metadata(g, run.vocabulary, run.sizes)
@@ -398,6 +402,8 @@ def main():
     p.add_argument("--adam", type=float, default=0.002)
     p.add_argument("--cooldown", type=float, default=0.4)
     p.add_argument("--count", type=int, default=500, help="pairs scored")
+    p.add_argument("--other", help="export: folder of a later or earlier checkpoint of the same run, to average with")
+    p.add_argument("--share", type=float, default=0.5, help="the other's share in the average")
     p.add_argument("--out", default="models/mason.gguf")
     args = p.parse_args()
     torch.set_num_threads(1)
