@@ -460,7 +460,7 @@ static void too_small_a_budget_names_the_smallest(void **state)
     }
 }
 
-/* A budget so small that the windows are short and lie in the slots: passes of many tokens stay exact. */
+/* A budget so small that the windows are short and lie in the slots: long passes stay exact. */
 static void windows_in_the_slots(const char *type)
 {
     struct world swap, full;
