@@ -71,9 +71,9 @@ class Vocabulary:
             return None
 
 
-def read_pairs(path, longest):
-    """Pairs (question words, answer words, granularity), each once."""
-    pairs, seen = [], set()
+def read_pairs(path, longest, seen=None):
+    """Pairs (question words, answer words, granularity), each once; none whose question is in `seen`, which grows."""
+    pairs, seen = [], set() if seen is None else seen
     with open(path) as f:
         for line in f:
             item = json.loads(line)
@@ -84,6 +84,17 @@ def read_pairs(path, longest):
             if q and a is not None and len(q) + len(a) + 2 <= longest:
                 pairs.append((q, a, item.get("granularity", "")))
     return pairs
+
+
+def read_training(args):
+    """The pairs of all files, each as often as its file and its granularity say; the held-out ones are left out."""
+    held = read_pairs(args.held, args.longest) if args.held else []
+    pairs, seen = [], {"".join(q) for q, _, _ in held}
+    for name in args.pairs.split(","):
+        path, _, times = name.partition("*")
+        for pair in read_pairs(path, args.longest, seen):
+            pairs += [pair] * (int(times or 1) * (args.operations if pair[2] == "operation" else 1))
+    return pairs, held
 
 
 def norm(x, gain):
@@ -253,12 +264,9 @@ def learning_rate(done, cooldown, steps):
 
 
 def train(args):
-    pairs = read_pairs(args.pairs, args.longest)
+    pairs, held = read_training(args)
     run = Run(args, pairs)
-    items = [ids for q, a, granularity in pairs for ids in [run.vocabulary.ids(q, a)] if ids
-             for _ in range(args.operations if granularity == "operation" else 1)]
-    held = [ids for ids in (run.vocabulary.ids(q, a)
-                            for q, a, _ in read_pairs(args.held, args.longest)) if ids] if args.held else []
+    items, held = ([ids for q, a, _ in some for ids in [run.vocabulary.ids(q, a)] if ids] for some in (pairs, held))
     n_weights = sum(w.numel() for w in run.model.weights.values())
     step = fast_step(args, run)
     print(f"{len(items)} pairs of {len(pairs)}, {len(held)} held out, {run.vocabulary.size} tokens, "
@@ -387,7 +395,8 @@ def export(args):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("verb", choices=("train", "eval", "export"))
-    p.add_argument("--pairs", default="build/mason/train.jsonl")
+    p.add_argument("--pairs", default="build/mason/train.jsonl",
+                   help="FILE[*N][,FILE...]: each pair N times; train only, eval takes one file")
     p.add_argument("--held", help="pairs to score when training ends")
     p.add_argument("--dir", default="build/mason", help="folder of the checkpoint")
     p.add_argument("--minutes", type=float, default=60, help="of processor time")

@@ -20,6 +20,7 @@ enum {
     FIT_SHARE = 4,          /* ... but no more than this part of a short context */
     FIT_LEAST = 128,
     RANKS_MOST = 4096, /* of a list of ranks: more layers than any model has */
+    WINDOW_TOKENS = 2048, /* a window's begin is then 2 % of its time */
     STAGE_LEAST = 1 /* groups of a write-behind buffer where the budget is tight */
 };
 
@@ -373,14 +374,12 @@ static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashl
     return ASHLAR_OK;
 }
 
-/* The most slots that the budget allows, by bisection: the size rises with the number of slots. */
-static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
+/* The most slots from `least` on that the budget and the options allow, by bisection: the size rises
+ * with their number. False: not even so many. */
+static bool grow_reuse(const struct kv_config *c, struct swap_plan *p, int least)
 {
     uint64_t budget = c->options->budget_bytes;
-    ashlar_status status = shrink(c, p, err);
-    if (status != ASHLAR_OK)
-        return status;
-    int low = p->reuse_groups, high = p->shape.max_groups;
+    int low = least, high = p->shape.max_groups;
     if (!p->rank || (!budget && !c->options->reuse_tokens))
         high = low;
     else if (c->options->reuse_tokens)
@@ -394,7 +393,37 @@ static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p
             low = middle;
     }
     set_reuse(p, low);
-    measure(c, p);
+    return measure(c, p) <= budget || !budget;
+}
+
+/*
+ * Windows in the slots of the sequence that streams, where they can be longer there: at each
+ * window's begin attention packs its queries and takes up its results anew, a tenth of a prompt's
+ * time with the shortest windows. What the windows had becomes slots.
+ */
+static void lengthen_windows(const struct kv_config *c, struct swap_plan *p)
+{
+    struct swap_plan own = *p;
+    int group = p->shape.group_tokens, resume = ATTN_RESUME / group;
+    int slots = p->reuse_groups * p->shape.n_layer / 8 * 7; /* some are given up for longer views */
+    int longest = slots / p->n_windows < WINDOW_TOKENS / group ? slots / p->n_windows
+                                                               : WINDOW_TOKENS / group;
+    if (!p->rank || c->options->check_every || longest / resume * resume <= p->window_groups)
+        return;
+    p->window_groups = longest / resume * resume;
+    p->slot_windows = true;
+    int least = divide_up(p->n_windows * p->window_groups, p->shape.n_layer);
+    if (!grow_reuse(c, p, least > p->select_groups ? least : p->select_groups))
+        *p = own;
+}
+
+static ashlar_status spend_budget(const struct kv_config *c, struct swap_plan *p, ashlar_error *err)
+{
+    ashlar_status status = shrink(c, p, err);
+    if (status != ASHLAR_OK)
+        return status;
+    grow_reuse(c, p, p->reuse_groups);
+    lengthen_windows(c, p);
     return ASHLAR_OK;
 }
 
