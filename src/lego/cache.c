@@ -16,6 +16,7 @@
 #include <time.h>
 #include <xxhash.h>
 
+/* Longer than any round's transaction takes on a slow disk: whoever holds it still is stuck. */
 enum { BUSY_MS = 20000, PATH_MOST = 4096 };
 
 enum statement { GET, PUT, ADD, COUNT, EXPORT, STATEMENTS };
@@ -24,6 +25,7 @@ static const char *const sql[STATEMENTS] = {
     [GET] = "SELECT block, fragment, provenance FROM fragments WHERE key=?1 AND target=?2 AND "
             "version=?3",
     [PUT] = "INSERT OR REPLACE INTO fragments VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+    /* what is imported does not replace what was accepted here */
     [ADD] = "INSERT OR IGNORE INTO fragments VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
     [COUNT] =
         "SELECT count(*), coalesce(sum(version=?1),0), coalesce(sum(level>=?2),0) FROM fragments",
@@ -62,6 +64,7 @@ static ashlar_status fail(struct cache *c, const char *doing, ashlar_error *err)
     return ASHLAR_BAD_INPUT;
 }
 
+/* Fixed texts only: values go through statements, so that no fragment is ever part of SQL. */
 static ashlar_status run(struct cache *c, const char *text, ashlar_error *err)
 {
     return sqlite3_exec(c->db, text, NULL, NULL, NULL) == SQLITE_OK ? ASHLAR_OK
@@ -113,7 +116,8 @@ static ashlar_status pragma(struct cache *c, const char *name, int64_t *value, a
     return sqlite3_finalize(s) == SQLITE_OK ? ASHLAR_OK : fail(c, "opening", err);
 }
 
-/* A new file is given its identity; an old one must have it. */
+/* A new file is given its identity; an old one must have it. IMMEDIATE: of two compilers that start
+ * with an empty folder the second one waits and finds the tables made. */
 static ashlar_status identify(struct cache *c, ashlar_error *err)
 {
     int64_t application = 0, format = 0, tables = 0;
@@ -208,7 +212,7 @@ static void bind_key(sqlite3_stmt *s, const char *key, const char *target, int v
 /* Ends a statement's run; its code says whether it went well. */
 static ashlar_status settle(struct cache *c, sqlite3_stmt *s, const char *doing, ashlar_error *err)
 {
-    ashlar_status status = ASHLAR_OK;
+    ashlar_status status = ASHLAR_OK; /* reset repeats the error of the last step */
     if (sqlite3_reset(s) != SQLITE_OK)
         status = fail(c, doing, err);
     sqlite3_clear_bindings(s);
@@ -231,6 +235,7 @@ ashlar_status cache_get(struct cache *c, const char *key, const char *block, con
     bind_key(s, key, target, version);
     if (sqlite3_step(s) == SQLITE_ROW) {
         const char *text = column(s, 0), *code = column(s, 1), *by = column(s, 2);
+        /* A key is a hash: the text decides, also against who makes two blocks collide. */
         if (text && code && by && strcmp(text, block) == 0)
             *found = buf_puts(fragment, code) && buf_puts(provenance, by);
     }
@@ -313,6 +318,7 @@ ashlar_status cache_export(struct cache *c, struct buf *out, ashlar_error *err)
                                               : status;
 }
 
+/* Canonical byte order: caches go with projects from machine to machine. */
 void cache_key(const char *block, size_t length, char key[33])
 {
     XXH128_canonical_t bytes;
@@ -357,7 +363,7 @@ static ashlar_status import_row(void *context, json_t *row, int line, ashlar_err
         return refuse(in, line,
                       "a number is missing or out of range (version, level, vectors, made)", err);
     }
-    char key[33];
+    char key[33]; /* computed, not believed: a wrong one would stand in another's place */
     cache_key(texts[2], lengths[2], key);
     if (strcmp(key, texts[0]) != 0)
         return refuse(in, line, "the key is not that of the block", err);
@@ -389,7 +395,7 @@ ashlar_status cache_import(struct cache *c, const char *name, const char *text, 
     status = json_line_each(name, text, length, import_row, &in, err);
     if (status == ASHLAR_OK)
         return cache_commit(c, err);
-    sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL); /* all of a file, or nothing */
     *n = 0;
     return status;
 }

@@ -66,7 +66,7 @@ const char *compose_name(struct compose *c, const struct ir_object *o)
 {
     switch (o->place) {
     case IR_LOCAL: case IR_PARAMETER: case IR_TEMPORARY:
-        return heap_printf(c->heap, "%lld", (long long)o->offset);
+        return c->homes[o->id];
     case IR_CONSTANT:
         return heap_printf(c->heap, ".Lk%d", (int)o->offset); /* emit_unit numbered them */
     case IR_STATIC: case IR_FUNCTION:
@@ -283,11 +283,47 @@ static void emit_pieces(struct session *s, struct compose *c, const struct piece
     }
 }
 
-static void emit_slots(const struct compose *c)
+/* ---- homes ---- */
+
+static int by_name(const void *a, const void *b)
 {
+    const struct ir_object *x = *(struct ir_object *const *)a, *y = *(struct ir_object *const *)b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->id > y->id) - (x->id < y->id);
+}
+
+/** A symbol for each object in the frame, of its name where only one has it: a variable may be
+ * called like a temporary. Being .L, they do not reach the object file. */
+static void name_homes(struct compose *c)
+{
+    const struct ir_function *f = c->function;
+    struct ir_object **sorted = heap_take(c->heap, (size_t)(f->n_objects + 1) * sizeof *sorted);
+    int n = 0;
+    c->homes = heap_take(c->heap, (size_t)(f->n_objects + 1) * sizeof *c->homes);
+    for (int i = 0; i < f->n_objects; i++)
+        sorted[n++] = f->objects[i];
+    qsort(sorted, (size_t)n, sizeof *sorted, by_name);
+    for (int i = 0; i < n; i++) {
+        const struct ir_object *o = sorted[i];
+        bool alone = (i == 0 || strcmp(sorted[i - 1]->name, o->name) != 0) &&
+                     (i + 1 == n || strcmp(sorted[i + 1]->name, o->name) != 0);
+        c->homes[o->id] = alone && is_plain(o->name)
+                              ? heap_printf(c->heap, ".Lv%d_%s", c->serial, o->name)
+                              : heap_printf(c->heap, ".Lv%d_%d", c->serial, o->id);
+    }
+}
+
+/** Where everything below the frame pointer is: what code says by name, and the target's own. */
+static void emit_homes(const struct compose *c)
+{
+    const struct ir_function *f = c->function;
+    for (int i = 0; i < f->n_objects; i++)
+        if (f->objects[i]->offset)
+            buf_printf(c->out, "\t.set %s, %lld\n", c->homes[i], (long long)f->objects[i]->offset);
     for (int i = 0; i < c->frame.n; i++)
-        buf_printf(c->out, "\t# %6lld  %s\n", (long long)c->frame.slots[i].offset,
-                   c->frame.slots[i].name);
+        if (!c->frame.slots[i].object)
+            buf_printf(c->out, "\t# %lld: %s\n", (long long)c->frame.slots[i].offset,
+                       c->frame.slots[i].name);
 }
 
 static void open_function(struct session *s, const struct decl *d, const char *symbol)
@@ -308,6 +344,7 @@ static void emit_function(struct session *s, const struct ir_function *f, const 
     const char *symbol = compose_symbol(s->heap, f->decl->symbol, f->decl->at);
     struct compose c = {.function = f, .serial = serial, .out = s->out, .heap = s->heap,
                         .pic = s->unit->pic, .next_local = s->next_local};
+    name_homes(&c);
     c.frame.lives = frame_lives(s->heap, f, cut);
     s->target->layout(&c);
     const char *wrong = frame_check(s->heap, &c.frame);
@@ -317,7 +354,7 @@ static void emit_function(struct session *s, const struct ir_function *f, const 
     open_function(s, f->decl, symbol);
     buf_puts(s->out, "\t.cfi_startproc\n");
     emit_line(s, f->decl->at);
-    emit_slots(&c);
+    emit_homes(&c);
     s->target->prologue(&c);
     struct checklist list = make_checklist(s->heap, f);
     emit_pieces(s, &c, cut->pieces, cut->n, &list);

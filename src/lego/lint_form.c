@@ -39,6 +39,8 @@ static bool is_reg(const struct match *m, int i, enum x86_kind kind)
     return operand(m, i)->kind == FRAGMENT_REGISTER && X86_KIND(operand(m, i)->reg) == kind;
 }
 
+/** Bytes of a general register; 0: it is none. %ah and its kin count as one byte: which byte is the
+ * flow's concern (lint_flow.c). */
 static int gpr_width(int reg)
 {
     switch (X86_KIND(reg)) {
@@ -62,6 +64,7 @@ static void set_access(struct match *m, int i, int width, int access)
     m->effect->width[i] = (unsigned char)width;
 }
 
+/* Messages go to whoever repairs the fragment, often a model: they say what would be right. */
 static bool need_operands(const struct match *m, int low, int high)
 {
     int n = m->line->n_operands;
@@ -120,6 +123,7 @@ static bool find_width(struct match *m)
            x86_refuse(m, "%s has no %d-byte form", m->line->mnemonic, m->width);
 }
 
+/* True of every instruction of the baseline but the string moves, which the table does not have. */
 static bool not_both_memory(const struct match *m)
 {
     return !(is_memory(m, 0) && is_memory(m, 1)) ||
@@ -157,6 +161,7 @@ static bool form_two(struct match *m, int destination)
     return true;
 }
 
+/* Immediates only: its other form has an absolute address, memory that is no operand (rule a). */
 static bool form_movabs(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !general(m, 1, 8, false, false))
@@ -168,6 +173,8 @@ static bool form_movabs(struct match *m)
     return true;
 }
 
+/* xorl %eax, %eax reads nothing that matters, and is how compilers write 0: without this the flow
+ * would find an undefined register read. */
 static bool form_alu(struct match *m)
 {
     if (!form_two(m, X86_READS | X86_WRITES))
@@ -187,6 +194,7 @@ static bool form_unary(struct match *m)
     return true;
 }
 
+/* "movzx" alone takes widths from its operands, which memory does not have: both are written. */
 static bool form_extend(struct match *m)
 {
     if (m->width == 0)
@@ -199,6 +207,7 @@ static bool form_extend(struct match *m)
     return true;
 }
 
+/* lea computes and touches nothing: its operand may lie outside the object, so its width is 0. */
 static bool form_lea(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !find_width(m) || !general(m, 1, m->width, false, false))
@@ -210,6 +219,7 @@ static bool form_lea(struct match *m)
     return true;
 }
 
+/* The registers behind the one operand, rax and rdx, stand in the table's row. */
 static bool form_muldiv(struct match *m)
 {
     if (!need_operands(m, 1, 1) || !find_width(m) || !general(m, 0, m->width, true, false))
@@ -262,14 +272,14 @@ static bool form_shift(struct match *m)
         set_access(m, 0, 1, X86_READS);
     }
     set_access(m, last, m->width, X86_READS | X86_WRITES);
-    count &= m->width == 8 ? 63 : 31;
+    count &= m->width == 8 ? 63 : 31; /* as the processor does, for narrow operands too */
     unsigned touched = rotates ? X86_CF | X86_OF : X86_ALL;
     unsigned lost = rotates ? 0 : X86_AF;
     if (!known || count != 1)
         lost |= X86_OF;
     if (!known || count >= m->width * 8)
         lost |= X86_CF;
-    m->effect->flags_may_stay = !known;
+    m->effect->flags_may_stay = !known; /* a count of 0 in %cl writes no flag */
     if (known && count == 0)
         touched = lost = 0;
     m->effect->flags_written = touched & ~lost;
@@ -277,6 +287,7 @@ static bool form_shift(struct match *m)
     return true;
 }
 
+/* cltq, cltd and the like: from the narrower of two widths, as which the flow reads rax. */
 static bool form_implied(struct match *m)
 {
     if (!need_operands(m, 0, 0))
@@ -295,6 +306,8 @@ static bool form_set(struct match *m)
     return true;
 }
 
+/* The source is read also when the condition does not hold, and a 32-bit cmov clears the upper half
+ * either way. */
 static bool form_cmov(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !find_width(m) || !general(m, 0, m->width, true, false) ||
@@ -316,6 +329,7 @@ static bool form_jump(struct match *m, bool conditional)
     return true;
 }
 
+/* Registers only: with memory xchg is locked, an atomic access that no block asks for. */
 static bool form_swap(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !find_width(m) || !general(m, 0, m->width, false, false) ||
@@ -345,6 +359,7 @@ static bool xmm(const struct match *m, int i)
            x86_refuse(m, "operand %d of %s is an xmm register", i + 1, m->line->mnemonic);
 }
 
+/** merges: the upper part of the destination stays, so it is as defined as it was before. */
 static bool form_sse_two(struct match *m, int source, int destination, int access, bool merges)
 {
     if (!need_operands(m, 2, 2) || !xmm_or_memory(m, 0) || !xmm(m, 1))
@@ -382,6 +397,8 @@ static bool form_sse_copy(struct match *m, bool memory)
     return true;
 }
 
+/* Masks for signs and absolute values. xorps of a register with itself is 0, whatever it held; else
+ * what is undefined above the scalar stays so, lane by lane. */
 static bool form_sse_logic(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !xmm(m, 1))
@@ -397,6 +414,7 @@ static bool form_sse_logic(struct match *m)
     return true;
 }
 
+/* From memory only the suffix tells 4 bytes from 8, and assemblers take 4 without asking. */
 static bool form_int_to_sse(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !xmm(m, 1))
@@ -455,6 +473,8 @@ static bool x87_memory(struct match *m, int access)
     return true;
 }
 
+/* Depths of the x87 stack are exact on each path: delta is what an instruction adds, needs what
+ * must be there. */
 static bool form_x87_load(struct match *m)
 {
     m->effect->x87_delta = 1;
@@ -512,6 +532,8 @@ static bool form_x87_compare(struct match *m)
     return true;
 }
 
+/* Conversions to integers truncate by changing the rounding mode: the flow holds each fldcw of
+ * another mode against the word that fnstcw saved (rule d). */
 static bool form_x87_control(struct match *m)
 {
     bool loads = m->row.b == 1;

@@ -222,6 +222,23 @@ static bool allocate(struct state_layout *l, int n)
     return l->offsets && l->addresses && l->sizes && l->targets && l->accesses;
 }
 
+/** Moves the arena up so that the multiple of 4 GiB lies in a zone of a type that is accessed, near
+ * the zone's start, where pointers point; unless statics are there already. */
+static void place_carry(struct state_layout *l, const struct state_hints *hints, struct rng *rng)
+{
+    enum { BEHIND_START = 16 };
+    size_t zone = l->arena_bytes / STATE_ZONES, before = BEHIND_START;
+    uint32_t n_types = (uint32_t)__builtin_popcount(hints->types);
+    if (n_types)
+        before += zone * rng_below(rng, n_types < STATE_ZONES ? n_types : STATE_ZONES);
+    if (l->arena + before > STATE_PAGE)
+        before = BEHIND_START;
+    if (l->arena + before > STATE_PAGE)
+        return;
+    l->arena = STATE_PAGE - before;
+    l->carry = STATE_PAGE;
+}
+
 /*
  * From low to high: statics and constants, the arena that pointers lead to, the red zone below the
  * stack pointer (System V x86-64, 3.2.2), the frame's slots, the frame pointer. The order inside
@@ -234,6 +251,8 @@ static void place_all(struct state_layout *l, const struct block *block,
     place(l, block, 1u << OPERAND_STATIC | 1u << OPERAND_CONSTANT, &at, rng, order);
     l->arena = align_up(at + 64, 64);
     l->arena_bytes = zone_size(hints, block) * STATE_ZONES;
+    if (hints->reaches)
+        place_carry(l, hints, rng);
     at = align_up(l->arena + l->arena_bytes + 64 + BELOW_RSP, 16);
     l->rsp = at;
     place(l, block, 1u << OPERAND_SLOT, &at, rng, order);

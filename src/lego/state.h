@@ -23,10 +23,11 @@
 #include "lego/block.h"
 
 /** Far above 32 bits: a pointer cut to 32 bits faults. Code and image are within 2 GiB of each
- * other. */
-#define STATE_CODE_AT 0x6a5a00000000u
-#define STATE_FUNCTIONS_AT 0x6a5a08000000u /* unmapped; function N is at + 64 N */
-#define STATE_IMAGE_AT 0x6a5a10000000u
+ * other. The image's second page begins at a multiple of 4 GiB: where the upper half of a pointer
+ * has to change when it moves on. */
+#define STATE_CODE_AT 0x6a5ad0000000u
+#define STATE_FUNCTIONS_AT 0x6a5ad8000000u /* unmapped; function N is at + 64 N */
+#define STATE_IMAGE_AT 0x6a5afffff000u
 
 enum { STATE_MAX_IMAGE = 64 << 20, STATE_MAX_OPERANDS = 4096, STATE_PAGE = 4096 };
 
@@ -55,6 +56,7 @@ struct state_hints {
 struct state_layout {
     size_t size;          /* of the image, in whole pages */
     size_t arena, arena_bytes;
+    size_t carry;         /* offset of a multiple of 4 GiB in the arena; 0: there is none */
     size_t rbp, rsp;      /* offsets in the image */
     uint32_t *offsets;    /* (n_operands) of slots, statics and constants in the image */
     uint64_t *addresses;  /* (n_operands) of everything but literals */

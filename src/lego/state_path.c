@@ -1,7 +1,7 @@
 /*
  * state_path.c: the path that a block takes from an entry state, for state_steer.h: an interpreter
- * that records what was written and compared. Memory after n writes is the entry state with the
- * first n writes laid over it, so that every value of the past can be asked for.
+ * that records what was written, compared and accessed. Memory after n writes is the entry state
+ * with the first n writes laid over it, so that every value of the past can be asked for.
  */
 #include "lego/state_steer.h"
 
@@ -272,11 +272,24 @@ bool steer_evaluate(const struct steer_path *p, const struct steer_expr *e, int 
 
 /* ---- the path ---- */
 
-/** Notes the comparisons that evaluating e makes, in their order, and a load that faults. */
+/** Notes an access whose address has a value; false: it is not inside the image. */
+static bool note_access(struct steer_path *p, const struct steer_expr *address, enum ir_type t,
+                        int64_t value, int time)
+{
+    uint32_t at;
+    if (!steer_place(p, value, stored_size(t), &at))
+        return false;
+    if (p->n_accesses < STEER_ACCESSES)
+        p->accesses[p->n_accesses++] =
+            (struct steer_access){address, (uint32_t)ir_type_size(t), time};
+    return true;
+}
+
+/** Notes the comparisons and loads that evaluating e makes, in their order, and a load that faults.
+ */
 static void note_goals(struct steer_path *p, const struct steer_expr *e, int time)
 {
     struct steer_value v;
-    uint32_t at;
     if (!e)
         return;
     note_goals(p, e->a, time);
@@ -292,7 +305,7 @@ static void note_goals(struct steer_path *p, const struct steer_expr *e, int tim
     if (e->op >= IR_EQUAL && e->op <= IR_GREATER_EQUAL && p->n_goals < STEER_GOALS)
         p->goals[p->n_goals++] = (struct steer_goal){e, time};
     if (e->op == IR_LOAD && !p->fault && steer_evaluate(p, e->a, time, &v) &&
-        !steer_place(p, v.integer, stored_size(e->type), &at)) {
+        !note_access(p, e->a, e->type, v.integer, time)) {
         p->fault = e->a;
         p->fault_time = time;
     }
@@ -316,6 +329,7 @@ static bool write_line(struct steer_path *p, const struct steer_line *line)
             p->fault_time = p->n_writes;
             return false;
         }
+        note_access(p, line->address, line->type, address.integer, p->n_writes);
     }
     steer_store(line->type, value, w->bytes);
     p->n_writes++;
@@ -326,7 +340,7 @@ static bool write_line(struct steer_path *p, const struct steer_line *line)
 void steer_trace(struct steer_path *p)
 {
     struct steer_value value;
-    p->n_writes = p->n_goals = 0;
+    p->n_writes = p->n_goals = p->n_accesses = 0;
     p->fault = NULL;
     int at = 0;
     for (int steps = 0; steps < STEER_STEPS && at >= 0 && at < p->program->n; steps++) {

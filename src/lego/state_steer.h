@@ -5,8 +5,9 @@
  *
  * A block is parsed into lines of expression trees (state_text.c), run from an entry state with a
  * record of what each line wrote (state_path.c), and its comparisons are solved backwards through
- * that record for values of the entry state (state_solve.c). All of this may be wrong without
- * harm: a state is a suggestion, what the block does with it is found by the reference.
+ * that record for values of the entry state (state_solve.c), as are addresses (state_edge.c). All
+ * of this may be wrong without harm: a state is a suggestion, what the block does with it is found
+ * by the reference.
  */
 #ifndef LEGO_STATE_STEER_H
 #define LEGO_STATE_STEER_H
@@ -53,6 +54,7 @@ struct steer_value {
 };
 
 enum { STEER_WRITES = 96, STEER_GOALS = 48, STEER_PINS = 24, STEER_STEPS = 240 };
+enum { STEER_ACCESSES = 64 };
 
 struct steer_write {
     const struct steer_line *line;
@@ -66,6 +68,13 @@ struct steer_goal {
     int time;
 };
 
+/** A load or store inside the image that was made, after `time` writes. */
+struct steer_access {
+    const struct steer_expr *address;
+    uint32_t size;
+    int time;
+};
+
 struct steer_path {
     const struct steer_program *program;
     const struct block *block;
@@ -76,13 +85,15 @@ struct steer_path {
     int n_writes;
     struct steer_goal goals[STEER_GOALS];
     int n_goals;
+    struct steer_access accesses[STEER_ACCESSES];
+    int n_accesses;
     const struct steer_expr *fault; /* the load whose address is outside the image; NULL: none */
     int fault_time;
     struct { uint32_t at, size; } pins[STEER_PINS]; /* of the entry state: not changed again */
     int n_pins;
 };
 
-/** Runs the program from the image; writes and goals are those of this run. */
+/** Runs the program from the image; writes, goals and accesses are those of this run. */
 void steer_trace(struct steer_path *p);
 
 /** The value of e after `time` writes; false where it has none (a fault, a division by zero). */
@@ -106,5 +117,19 @@ bool steer_solve(struct steer_path *p, const struct steer_expr *e, struct steer_
 /** Makes some comparisons of the block hold, or just fail, in an entry state. */
 void state_steer(const struct steer_program *program, const struct state_layout *l,
                  const struct block *block, unsigned char *image, struct rng *rng);
+
+/** What `tried` counts for an attempt on which the block was defined, and where it is enough. */
+enum { STEER_EDGE_DEFINED = 5, STEER_EDGE_ENOUGH = 64 };
+
+/**
+ * Moves one load or store that goes through a pointer to the border of the memory that is there, so
+ * that a byte more faults, or to the layout's carry: the one on the state's path that was tried
+ * least. `tried` (n_exprs, by address) gets one attempt more; the caller adds to it when the state
+ * turns out to be defined. Returns the index of the address, -1 when it did not get there (the
+ * state may still differ).
+ */
+int state_edge(const struct steer_program *program, const struct state_layout *l,
+               const struct block *block, unsigned char *tried, unsigned char *image,
+               struct rng *rng);
 
 #endif

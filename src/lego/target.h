@@ -40,6 +40,7 @@ struct frame {
 struct compose {
     const struct ir_function *function;
     struct frame frame;
+    const char **homes; /* symbols of the objects below the frame pointer, by id: their offsets */
     int serial; /* of the function in the file: makes labels unique, .L<serial>_<label> */
     int next_local;            /* serial of the next label or fragment of the composer's own */
     struct buf *out;

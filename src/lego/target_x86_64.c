@@ -84,7 +84,7 @@ static struct x86_memory frame_memory(int64_t offset)
 struct x86_memory x86_object(struct compose *c, const struct ir_object *o)
 {
     if (in_frame(o))
-        return frame_memory(o->offset);
+        return (struct x86_memory){.symbol = compose_name(c, o), .base = "%rbp"};
     const char *symbol = compose_name(c, o);
     if (!bind_by_table(o, c->pic))
         return (struct x86_memory){.symbol = symbol, .base = "%rip"};
@@ -396,7 +396,7 @@ static void save_registers(struct compose *c, const struct x86_state *s)
 
 static void take_from_registers(struct compose *c, const struct x86_param *p)
 {
-    struct x86_memory home = frame_memory(p->object->offset);
+    struct x86_memory home = x86_object(c, p->object);
     for (int i = 0; i < p->place.n_parts; i++) {
         const struct abi_part *part = &p->place.parts[i];
         struct x86_memory to = home;
@@ -415,7 +415,7 @@ static void take_from_registers(struct compose *c, const struct x86_param *p)
 /* An argument on the stack that does not stay there; rdi, rsi, rcx, rax and xmm are free by now. */
 static void take_from_stack(struct compose *c, const struct x86_state *s, const struct x86_param *p)
 {
-    struct x86_memory home = frame_memory(p->object->offset);
+    struct x86_memory home = x86_object(c, p->object);
     struct x86_memory from = {.offset = 16 + p->place.stack,
                               .base = s->entry >= 0 ? "%r10" : "%rbp"};
     if (p->passed == IR_F64 && p->object->type == IR_F32) {

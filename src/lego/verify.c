@@ -190,14 +190,15 @@ static void random_entry(const struct verifier *v, struct rng *rng, struct emula
 }
 
 static ashlar_status run_states(struct verifier *v, const struct fragment *f,
-                                const struct block *block, struct verdict *verdict,
-                                ashlar_error *err)
+                                const struct block *block, bool *agrees, int *ran, char *message,
+                                size_t room, ashlar_error *err)
 {
     const struct vectors *s = &v->vectors;
     struct emulate_registers entry;
     struct emulate_result result;
     struct rng rng;
     bool loops = has_loop(f), floats = uses_floats(f);
+    *agrees = false;
     rng_seed(&rng, v->options.seed + 1);
     for (int i = 0; i < s->n; i++) {
         unsigned char *image = emulator_image(v->emulator);
@@ -208,13 +209,27 @@ static ashlar_status run_states(struct verifier *v, const struct fragment *f,
         ashlar_status status = emulator_run(v->emulator, &entry, limit, &result, err);
         if (status != ASHLAR_OK)
             return status;
-        verdict->vectors = i + 1;
-        if (!compare_run(v, block, i, &entry, &result, image, verdict->message,
-                         sizeof verdict->message))
+        *ran = i + 1;
+        if (!compare_run(v, block, i, &entry, &result, image, message, room))
             return ASHLAR_OK;
     }
-    verdict->level = VERIFY_TESTED;
+    *agrees = true;
     return ASHLAR_OK;
+}
+
+ashlar_status verify_run(struct verifier *v, const struct fragment *f, const struct block *block,
+                         bool *agrees, int *ran, char *message, size_t room, ashlar_error *err)
+{
+    struct buf code;
+    buf_init(&code, MAX_CODE);
+    *agrees = false;
+    ashlar_status status = assemble_fragment(v, f, block, &v->vectors.layout, &code, err);
+    if (status == ASHLAR_OK)
+        status = emulator_load(v->emulator, code.data, code.length, v->vectors.layout.size, err);
+    if (status == ASHLAR_OK)
+        status = run_states(v, f, block, agrees, ran, message, room, err);
+    buf_fini(&code);
+    return status;
 }
 
 /** Whether the block can be tested: states are gathered and enough are defined; else the message.
@@ -250,29 +265,41 @@ static ashlar_status gather_states(struct verifier *v, const struct block *block
 
 /* ---- levels ---- */
 
+/** Without states: does it assemble? */
+static ashlar_status assemble_only(struct verifier *v, const struct fragment *f,
+                                   const struct block *block, ashlar_error *err)
+{
+    struct buf code;
+    buf_init(&code, MAX_CODE);
+    ashlar_status status = assemble_fragment(v, f, block, NULL, &code, err);
+    buf_fini(&code);
+    return status;
+}
+
 /** From a linted fragment on. BAD_INPUT: a finding, in err. */
 static ashlar_status assemble_and_test(struct verifier *v, const struct fragment *f,
                                        const struct block *block, struct verdict *verdict,
                                        ashlar_error *err)
 {
-    bool tests = v->options.level >= VERIFY_TESTED, testable = false;
+    bool testable = false, agrees = false;
     ashlar_status status = ASHLAR_OK;
-    struct buf code;
-    buf_init(&code, MAX_CODE);
     verdict->failed_at = VERIFY_ASSEMBLED;
-    if (tests)
+    if (v->options.level >= VERIFY_TESTED)
         status = gather_states(v, block, &testable, verdict, err);
-    if (status == ASHLAR_OK)
-        status = assemble_fragment(v, f, block, testable ? &v->vectors.layout : NULL, &code, err);
-    if (status == ASHLAR_OK) {
-        verdict->level = VERIFY_ASSEMBLED;
-        verdict->failed_at = VERIFY_TESTED;
-    }
-    if (status == ASHLAR_OK && testable)
-        status = emulator_load(v->emulator, code.data, code.length, v->vectors.layout.size, err);
-    if (status == ASHLAR_OK && testable)
-        status = run_states(v, f, block, verdict, err);
-    buf_fini(&code);
+    if (status == ASHLAR_OK && !testable)
+        status = assemble_only(v, f, block, err);
+    else if (status == ASHLAR_OK)
+        status = verify_run(v, f, block, &agrees, &verdict->vectors, verdict->message,
+                            sizeof verdict->message, err);
+    if (status != ASHLAR_OK)
+        return status;
+    verdict->level = VERIFY_ASSEMBLED;
+    verdict->failed_at = VERIFY_TESTED;
+    if (agrees)
+        status = verify_literals(v, f, block, &agrees, verdict->message, sizeof verdict->message,
+                                 err);
+    if (agrees)
+        verdict->level = VERIFY_TESTED;
     return status;
 }
 

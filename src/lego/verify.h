@@ -20,7 +20,7 @@ enum verify_level {
     VERIFY_PROVED
 };
 
-enum { VERIFY_VERSION = 1 }; /* part of the cache's key: rises when acceptance changes */
+enum { VERIFY_VERSION = 2 }; /* part of the cache's key: rises when acceptance changes */
 
 struct verdict {
     enum verify_level level;    /* the highest reached */

@@ -26,6 +26,10 @@ enum { BASES = 16, BASES_BYTES = 16 << 20 };
 /** Of the states of a block that compares, one in so many is steered (state_steer.h). */
 enum { STEERED = 6 };
 
+/** Of the states of a block with pointers, in one of so many an access is moved to the border of
+ * memory (state_edge), as long as there are accesses that were there too rarely. */
+enum { EDGED = 8, EDGED_FROM = 3 };
+
 int vectors_least(int wanted)
 {
     return wanted < LEAST ? wanted : LEAST;
@@ -91,6 +95,8 @@ struct gathering {
     int n_bases[STATE_MIXES];
     struct reference_result *results; /* (capacity) of a round */
     unsigned char *mixes;             /* (capacity) of a round */
+    int *edges;                       /* (capacity) of a round: state_edge's, -1 */
+    unsigned char *edged;             /* (program.n_exprs) state_edge's `tried` */
     int capacity, tries;
     int n_outcomes;
     struct outcome outcomes[REFERENCE_OUTCOMES];
@@ -106,6 +112,7 @@ static bool gathering_init(struct gathering *g, struct verifier *v, const struct
     struct vectors *s = &v->vectors;
     size_t size = s->layout.size;
     size_t capacity = references_room() / 2 / size;
+    capacity -= capacity / 8 < VECTORS_VARIANT ? capacity / 8 : VECTORS_VARIANT;
     *g = (struct gathering){.v = v, .block = block};
     size_t enough = (size_t)(v->options.vectors + round_size(v->options.vectors));
     if (capacity > enough)
@@ -120,6 +127,8 @@ static bool gathering_init(struct gathering *g, struct verifier *v, const struct
     g->bases = has_bases ? malloc(size * STATE_MIXES * BASES) : NULL;
     g->results = calloc((size_t)g->capacity, sizeof *g->results);
     g->mixes = malloc((size_t)g->capacity);
+    g->edges = calloc((size_t)g->capacity, sizeof *g->edges);
+    g->edged = calloc((size_t)g->program.n_exprs + 1, 1);
     s->results = calloc((size_t)g->capacity, sizeof *s->results);
     for (size_t i = 0; g->background && i < size; i += 8) {
         uint64_t bits = rng_u64(&g->rng);
@@ -127,7 +136,8 @@ static bool gathering_init(struct gathering *g, struct verifier *v, const struct
     }
     s->inputs = references_memory(v->references);
     s->outputs = s->inputs + size * (size_t)g->capacity;
-    return g->background && g->results && g->mixes && s->results;
+    s->free = s->outputs + size * (size_t)g->capacity;
+    return g->background && g->results && g->mixes && g->edges && g->edged && s->results;
 }
 
 static void gathering_fini(struct gathering *g)
@@ -137,6 +147,8 @@ static void gathering_fini(struct gathering *g)
     free(g->bases);
     free(g->results);
     free(g->mixes);
+    free(g->edges);
+    free(g->edged);
 }
 
 static void note_outcomes(struct gathering *g, int kept)
@@ -196,6 +208,25 @@ static void make_state(struct gathering *g, int mix, unsigned char *image)
     state_change(&s->layout, g->block, &s->hints, mix, image, &g->rng);
 }
 
+/** Moves an access of some states to the border; returns which, -1: none. */
+static int move_to_edge(struct gathering *g, unsigned char *image)
+{
+    const struct vectors *s = &g->v->vectors;
+    if (!s->hints.reaches || g->program.n == 0 || g->tries % EDGED != EDGED_FROM)
+        return -1;
+    return state_edge(&g->program, &s->layout, g->block, g->edged, image, &g->rng);
+}
+
+/** A defined state at a border is worth more than an attempt. */
+static void note_edge(struct gathering *g, int edge)
+{
+    enum { MORE = STEER_EDGE_DEFINED - 1 };
+    if (edge >= 0)
+        g->edged[edge] = (unsigned char)(g->edged[edge] < STEER_EDGE_ENOUGH - MORE
+                                             ? g->edged[edge] + MORE
+                                             : STEER_EDGE_ENOUGH);
+}
+
 /** Keeps the defined states of a round at the end of those already kept. */
 static void keep_defined(struct gathering *g, int n)
 {
@@ -211,6 +242,7 @@ static void keep_defined(struct gathering *g, int n)
             continue;
         }
         g->rates.defined[mix]++;
+        note_edge(g, g->edges[i]);
         if (s->n != base + i) {
             memcpy(s->inputs + size * (size_t)s->n, s->inputs + size * (size_t)(base + i), size);
             memcpy(s->outputs + size * (size_t)s->n, s->outputs + size * (size_t)(base + i), size);
@@ -228,6 +260,7 @@ static ashlar_status run_round(struct gathering *g, int n, ashlar_error *err)
     for (int i = 0; i < n; i++) {
         g->mixes[i] = (unsigned char)choose_mix(&g->rates, g->tries++, &g->rng);
         make_state(g, g->mixes[i], inputs + size * (size_t)i);
+        g->edges[i] = move_to_edge(g, inputs + size * (size_t)i);
     }
     ashlar_status status = references_run(g->v->references, g->block, &s->layout, n, inputs,
                                           s->outputs + size * (size_t)s->n, g->results, err);

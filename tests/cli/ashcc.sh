@@ -113,6 +113,10 @@ expect 0 "$ashcc" hello.o half.o -o again -lm -Wl,--as-needed
 expect 0 "$ashcc" "$replay" -S half.c -o half.s
 "$ashcc" "$replay" -S half.c -o - > printed.s 2> err && cmp -s half.s printed.s || fail "-o - is not standard output"
 grep -q '^half:' half.s || fail "no function in half.s"
+grep -q '^	\.set \.Lv[0-9]*_n, -[0-9]*$' half.s && grep -q 'movl	\.Lv[0-9]*_n(%rbp), ' half.s ||
+    fail "half.s does not name its slots"
+expect 0 "$ashcc" -c half.s -o half3.o
+[ "$(nm half3.o | awk '{print $NF}')" = half ] || fail "symbols of half3.o: $(nm half3.o)"
 expect 0 "$ashcc" "$replay" hello.c half.s
 [ "$(./a.out)" = "hello 45" ] || fail "with an assembler file it said: $(./a.out)"
 expect 0 "$ashcc" "$replay" -x c -c - -o stdin.o < half.c

@@ -1,6 +1,6 @@
 /*
- * Entry states that are made for a purpose (lego/state_steer.h): conditions that random values do not meet are
- * met by a good part of them, alone and together.
+ * Entry states that are made for a purpose (lego/state_steer.h): conditions that random values do
+ * not meet are met by a good part of them, alone and together.
  */
 #include "hand_block.h"
 
