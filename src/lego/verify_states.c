@@ -188,13 +188,20 @@ static void make_new(struct gathering *g, int mix, unsigned char *image)
         memcpy(bases + size * (size_t)g->n_bases[mix]++, image, size);
 }
 
+/** Most states fault: the block adds offsets larger than the arena (members of large records, far
+ * elements). Pointers solved for these offsets are the remedy. */
+static bool is_out_of_reach(const struct gathering *g)
+{
+    return g->tries >= FIRST_ROUND && g->v->vectors.reasons[REFERENCE_FAULT] > g->tries / 4 * 3;
+}
+
 /** Makes one entry state: a new one, or one near a state that took a rare outcome or its opposite.
  */
 static void make_state(struct gathering *g, int mix, unsigned char *image)
 {
     const struct vectors *s = &g->v->vectors;
     int rare = g->tries % 2 ? choose_rare(g) : -1;
-    bool steered = g->program.n_comparisons && g->tries % STEERED == 0;
+    bool steered = (g->program.n_comparisons && g->tries % STEERED == 0) || is_out_of_reach(g);
     if (rare < 0 || steered) {
         make_new(g, mix, image);
         if (steered)

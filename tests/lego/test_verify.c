@@ -506,6 +506,21 @@ static void test_large_objects(void **state)
     assert_true(verdict.vectors >= 100);
 }
 
+/** A member behind more than the arena: pointers are solved for it. */
+static void test_members_far_behind_a_pointer(void **state)
+{
+    (void)state;
+    static const char text[] = "block x86-64\nchar* v1\nliteral long c1\nliteral int c2\nbegin\n"
+                               "*(int *)(v1 + c1) = c2;\nend\n";
+    static const int64_t values[] = {64036, 15};
+    struct verdict verdict;
+    check(text, values, 2, "movq v1(%rbp), %rax\naddq $c1, %rax\nmovl $c2, (%rax)\n", &verdict);
+    assert_true(verdict.accepted);
+    assert_in_range(verdict.vectors, 200, 5000);
+    check(text, values, 2, "movq v1(%rbp), %rax\naddq $c1, %rax\nmovw $c2, (%rax)\n", &verdict);
+    assert_false(verdict.accepted);
+}
+
 static void test_a_thousand_vectors_are_fast(void **state)
 {
     (void)state;
@@ -560,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_branch_outcomes_are_counted),
         cmocka_unit_test(test_an_unprepared_block_is_an_error),
         cmocka_unit_test(test_large_objects),
+        cmocka_unit_test(test_members_far_behind_a_pointer),
         cmocka_unit_test(test_a_thousand_vectors_are_fast),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
