@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The depth ends a response file that names itself. */
 enum { RESPONSE_MAX = 16 << 20, RESPONSE_DEPTH = 8 };
 
 /* ---- response files ---- */
@@ -41,7 +42,7 @@ static bool split_words(struct words *all, const char *text)
         begun = true;
         if (quote ? *text == quote : *text == '\'' || *text == '"')
             quote = quote ? 0 : *text;
-        else if (*text == '\\' && text[1])
+        else if (*text == '\\' && text[1]) /* within quotes too, as gcc reads @FILE */
             buf_append(&word, ++text, 1);
         else
             buf_append(&word, text, 1);
@@ -53,6 +54,7 @@ static bool split_words(struct words *all, const char *text)
     return ok;
 }
 
+/* words_keep(): the words outlive `inner`, and everybody behind this borrows them from `all`. */
 static ashlar_status expand(struct words *all, const char *word, int depth, ashlar_error *err)
 {
     if (word[0] != '@' || !word[1]) {
@@ -83,6 +85,7 @@ struct scan {
     ashlar_error *err;
 };
 
+/* By suffix, as cc does; what is unknown is for the linker (a library, a linker script). */
 enum input_kind arguments_kind(const char *path)
 {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
@@ -98,6 +101,8 @@ enum input_kind arguments_kind(const char *path)
     return INPUT_LINKED;
 }
 
+/* -x wins over the suffix. Languages that cc would compile are refused instead of being linked as
+ * text. */
 static ashlar_status kind_of(const struct scan *scan, const char *path, enum input_kind *kind)
 {
     static const char *const foreign[] = {".cc", ".cpp", ".cxx", ".C",  ".c++", ".m",
@@ -138,6 +143,8 @@ static ashlar_status add_input(struct scan *scan, const char *path)
         a->inputs = grown;
         a->inputs_capacity = capacity;
     }
+    /* the linker sees inputs and options in their order, so that libraries come behind what needs
+     * them */
     a->inputs[a->n_inputs++] = (struct input){.path = path, .kind = kind, .place = a->link.n};
     words_add(&a->link, path);
     return ASHLAR_OK;
@@ -150,6 +157,7 @@ static bool is_own(const char *word, bool *takes_value)
     if (strncmp(word, "--", 2) != 0)
         return false;
     size_t length = strcspn(word + 2, "=");
+    /* gcc's --help=CLASS is not ours */
     if (length == 4 && strncmp(word + 2, "help", 4) == 0 && word[6] == '\0')
         return true;
     for (const struct option *o = option_next(&command_ashcc, NULL); o;
@@ -165,6 +173,7 @@ static bool is_own(const char *word, bool *takes_value)
     return false;
 }
 
+/* Only names with two dashes are likened to ours: cc's are too short and too many to guess at. */
 static ashlar_status unknown(struct scan *scan, const char *word)
 {
     const char *names[512];
@@ -205,6 +214,7 @@ static ashlar_status act(struct scan *scan, const struct cc_option *o, const cha
         a->output = value;
         break;
     case CC_COMPILE:
+        /* the earliest stop wins, as in cc: -S -c gives assembly */
         a->stage = a->stage > STAGE_OBJECT ? a->stage : STAGE_OBJECT;
         break;
     case CC_ASSEMBLY:
@@ -267,11 +277,13 @@ static ashlar_status take_option(struct scan *scan, const char *word)
             return error_set(scan->err, ASHLAR_USAGE, "option %s needs a value", word);
         following = value = a->all.items[scan->next++];
     }
+    /* in the order of the role bits (cc_options.h) */
     struct words *lists[] = {&a->preprocess, &a->read, &a->assemble, &a->link, &a->notes};
     for (int i = 0; i < 5; i++) {
         if (!(o->roles & 1u << i))
             continue;
         words_add(lists[i], word);
+        /* notes are for a message that names options, not values */
         if (following && lists[i] != &a->notes)
             words_add(lists[i], following);
     }
@@ -279,6 +291,7 @@ static ashlar_status take_option(struct scan *scan, const char *word)
     if (following)
         words_add(&a->forward, following);
     a->ask |= (o->roles & CC_ASK) != 0;
+    /* not an error yet: with -E, or a question to cc, cc gets the whole line */
     if ((o->roles & CC_REFUSE) && !a->refused)
         a->refused = word;
     return act(scan, o, value);
@@ -295,6 +308,7 @@ static ashlar_status take_word(struct scan *scan, const char *word)
             words_add(&a->own, a->all.items[scan->next++]);
         return ASHLAR_OK;
     }
+    /* "-" alone is standard input */
     if (word[0] == '-' && word[1])
         return take_option(scan, word);
     words_add(&a->forward, word);
@@ -324,11 +338,13 @@ ashlar_status arguments_parse(struct arguments *a, int argc, char **argv, ashlar
         scan.language = "c";
     while (scan.next < a->all.n && status == ASHLAR_OK)
         status = take_word(&scan, a->all.items[scan.next++]);
+    /* a list that could not grow remembers it; asked once, here */
     bool failed = a->all.failed || a->preprocess.failed || a->read.failed || a->assemble.failed ||
                   a->link.failed || a->notes.failed || a->forward.failed || a->own.failed ||
                   a->dependency_targets.failed;
     if (status == ASHLAR_OK && failed)
         status = error_memory(err, 0, "the command line");
+    /* each would overwrite the one before */
     if (status == ASHLAR_OK && a->output && a->n_inputs > 1 && a->stage != STAGE_LINK)
         status = error_set(err, ASHLAR_USAGE,
                            "-o with several files needs linking: without -c, -S and -E");

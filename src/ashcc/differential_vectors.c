@@ -56,6 +56,7 @@ const char *differential_obstacle(const struct type *function)
         const char *why = pointer_obstacle(t->base);
         if (why)
             return why;
+        /* the last buffer is that of static data */
         if (++pointers > DIFFERENTIAL_BUFFERS - 1)
             return "takes too many pointers";
     }
@@ -64,6 +65,7 @@ const char *differential_obstacle(const struct type *function)
 
 /* ---- scalars ---- */
 
+/* One buffer being filled. A pointer's target comes from the same buffer as the pointer. */
 struct maker {
     struct rng *rng;
     int mix;
@@ -214,6 +216,7 @@ static int make_array(struct maker *m, const struct type *t, int depth)
 {
     int64_t size = t->size > 0 ? t->size : 1;
     int n = depth == 0 || below(m, 2) ? m->length : 1 + below(m, 8);
+    /* lists and trees: a node points at one other */
     if (t->kind == TYPE_RECORD && depth > 0)
         n = 1;
     int room = depth == 0 && below(m, 4) == 0 ? 16 << below(m, 4) : 0; /* for results */

@@ -49,6 +49,8 @@ static void with_suffix(char *out, size_t capacity, const char *name, const char
     snprintf(out, capacity, "%.*s%s", n, name, suffix);
 }
 
+/* One step by cc; takes `command`, and frees it. `blame`: what a failure of cc means, bad input
+ * where it read the user's source. */
 static ashlar_status run(const struct driver *d, struct words *command, const char *what,
                          const char *path, struct buf *output, ashlar_status blame,
                          ashlar_error *err)
@@ -92,6 +94,7 @@ static void add_dependencies(const struct driver *d, const struct input *in, str
     if (a->dependency_targets.n)
         return;
     with_suffix(name, sizeof name, base_name(in->path), ".o");
+    /* cc -E would not know the name that -o gives the object; -MQ quotes it for make */
     words_add(command, "-MQ");
     words_printf(command, "%s", a->output ? a->output : name);
 }
@@ -133,16 +136,19 @@ static ashlar_status put_text(struct driver *d, int index, ashlar_error *err)
 static ashlar_status run_unit(struct driver *d, int index, int *code, ashlar_error *err)
 {
     struct words command = {0};
+    /* this very program, whatever argv[0] and PATH say, and even if the file has been replaced */
     words_add(&command, "/proc/self/exe");
     words_add(&command, "--ashcc-unit");
     words_printf(&command, "%d", index);
     words_add(&command, d->folder.path);
+    /* whom the unit follows into death (process_follow_parent) */
     words_printf(&command, "%d", (int)getpid());
     for (int i = 1; d->argv[i]; i++)
         words_add(&command, d->argv[i]);
     ashlar_status status =
         process_run(&command, (struct process_mode){.dry = d->a->dry_run}, code, err);
     words_fini(&command);
+    /* 128 + signal, as a shell tells it */
     if (status == ASHLAR_OK && *code > 128 && *code != ASHLAR_CANCELLED) {
         status = error_set(err, ASHLAR_FAILED, "%s: the compiler crashed (%s)",
                            d->a->inputs[index].path, strsignal(*code - 128));
@@ -272,6 +278,7 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
             words_printf(&command, "%s/%d.o", d->folder.path, next);
         else
             words_add(&command, a->link.items[i]);
+        /* inputs and link.items are in the same order */
         next += input;
         atomic |= input && !command.failed && names_atomic(command.items[command.n - 1]);
     }
@@ -310,6 +317,8 @@ static ashlar_status write_report(struct driver *d, ashlar_error *err)
     return status;
 }
 
+/* The command runs outside our temporary folder, with the TMPDIR that the user has. An output that
+ * fails it is removed, so that make does not take it for good. */
 static ashlar_status check_result(struct driver *d, int *code, ashlar_error *err)
 {
     const char *output = d->a->output ? d->a->output : d->a->stage == STAGE_LINK ? "a.out" : "";
@@ -337,12 +346,14 @@ static ashlar_status check_result(struct driver *d, int *code, ashlar_error *err
 
 /* ---- the whole ---- */
 
+/* The worst code is the highest (0 to 5); an interrupt beats them all. */
 static void note_code(struct driver *d, int code)
 {
     if (code > d->code || code == ASHLAR_CANCELLED)
         d->code = code;
 }
 
+/* TMPDIR for all that we start: what cc leaves behind when it is killed goes with the folder. */
 static ashlar_status begin(struct driver *d, ashlar_error *err)
 {
     const char *tmpdir = getenv("TMPDIR");

@@ -23,6 +23,7 @@ enum { HELP_MAX = 1 << 20 };
 /* A closed standard stream would give its number to the next file that is opened. */
 static void occupy_standard_streams(void)
 {
+    /* the wrong way round: to use it stays an error, as it was */
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
@@ -51,6 +52,7 @@ static int hand_over(const struct arguments *a)
     return ui_fail(&err);
 }
 
+/* cc's own words first: build systems look for a compiler that they know in them. */
 static int print_version(void)
 {
     struct words command = {0};
@@ -98,6 +100,8 @@ static int compile(const struct arguments *a, char **argv)
     return driver_run(a, argv);
 }
 
+/* The order decides what wins: questions about ashcc, questions to cc, the cache, then
+ * compiling. */
 static int run(const struct arguments *a, char **argv)
 {
     ashlar_error err = {0};
@@ -159,6 +163,7 @@ int main(int argc, char **argv)
     occupy_standard_streams();
     if (argc > 4 && strcmp(argv[1], "--ashcc-unit") == 0) {
         call = (struct unit_call){argv[2], argv[3], argv[4]};
+        /* the rest is the driver's command line, to be parsed as it was parsed there */
         argv[4] = argv[0];
         argv += 4;
         argc -= 4;
@@ -174,6 +179,7 @@ int main(int argc, char **argv)
         settings.cc = getenv("ASHCC_CC");
     if (!settings.cc || !settings.cc[0])
         settings.cc = "cc";
+    /* also beside a mistake, as who asks for help may not know the options */
     if (help || (status != ASHLAR_OK && a.help))
         code = print(manual_help);
     else if (status != ASHLAR_OK)

@@ -12,8 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* An export is made whole in memory before any of it is written; this is its bound. */
 enum { TEXT_MAX = 1 << 30 };
 
+/* Imported entries are believed as little as any others: they are verified when they are used. */
 static ashlar_status import(struct cache *cache, ashlar_error *err)
 {
     struct buf text;
@@ -42,6 +44,8 @@ static ashlar_status export(struct cache *cache, ashlar_error *err)
     return status;
 }
 
+/* Entries of other versions of the verifier are counted apart: this build never uses them; they
+ * stay for those that made them. */
 static ashlar_status print_stats(struct cache *cache, ashlar_error *err)
 {
     struct cache_stats stats;
@@ -55,6 +59,7 @@ static ashlar_status print_stats(struct cache *cache, ashlar_error *err)
     return status;
 }
 
+/* Import before export, so that one call merges; figures last, of what is there then. */
 int maintain_cache(void)
 {
     struct cache *cache;

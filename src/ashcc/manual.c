@@ -12,6 +12,8 @@
 
 enum { HELP_COLUMN = 26, COLUMNS = 80 };
 
+/* roff source, as it goes into the man page: minus signs that are typed are \-, so that they can
+ * be copied. */
 static const char before_options[] =
     ".SH DESCRIPTION\n"
     "ashcc compiles C for x86\\-64 Linux. It takes the command line of \\fBcc\\fR, so that\n"
@@ -76,9 +78,11 @@ static void spell(const struct cc_option *o, char out[64])
              o->argument ? o->argument : "");
 }
 
+/* Wrapped at COLUMNS, whatever the terminal's width: golden texts compare it. */
 static void help_row(struct buf *out, const char *left, const char *text)
 {
     int column = buf_printf(out, "  %s", left) ? (int)strlen(left) + 2 : 0;
+    /* the option is too long for its column: the text begins on the next line */
     if (column > HELP_COLUMN - 2) {
         buf_puts(out, "\n");
         column = 0;
@@ -156,6 +160,8 @@ void manual_man(struct buf *out)
     buf_puts(out, after_options);
 }
 
+/* Words of ashcc's own options come from the table; those of their values stand here, and in
+ * settings_check(), which refuses others. */
 void manual_completion(struct buf *out)
 {
     buf_puts(out,
@@ -164,6 +170,7 @@ void manual_completion(struct buf *out)
              "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\"");
     options_words(&command_ashcc, out);
     for (const struct cc_option *o = cc_options; o->name; o++) {
+        /* what is refused or means nothing is not worth offering */
         if (!(o->roles & (CC_REFUSE | CC_NOTE)))
             buf_printf(out, " %s", o->name);
     }

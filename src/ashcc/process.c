@@ -19,6 +19,7 @@ extern char **environ;
 
 static volatile sig_atomic_t n_signals;
 
+/* The first signal is noted, and looked for between steps; the second one does not wait. */
 static void on_signal(int number)
 {
     (void)number;
@@ -34,6 +35,7 @@ void process_catch_signals(void)
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
     action.sa_handler = SIG_IGN;
+    /* a write says EPIPE then, and is reported like any other failure */
     sigaction(SIGPIPE, &action, NULL);
     action.sa_handler = on_signal;
     for (int i = 0; i < 3; i++) {
@@ -91,6 +93,7 @@ static void drain(int fd, pid_t pid, bool *told, struct buf *out)
 {
     char bytes[16 << 10];
     ssize_t n;
+    /* to the end also when out is full: the child must not block on a pipe that nobody empties */
     while ((n = read(fd, bytes, sizeof bytes)) > 0 || (n < 0 && errno == EINTR)) {
         pass_on(pid, told);
         if (n > 0)
@@ -106,6 +109,7 @@ static ashlar_status wait_for(pid_t pid, bool told, int *code, ashlar_error *err
             return error_errno(err, ASHLAR_FAILED, errno, "waiting for a program");
         pass_on(pid, &told);
     }
+    /* as shells count */
     *code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
     if (n_signals)
         return error_set(err, ASHLAR_CANCELLED, "interrupted");

@@ -5,12 +5,14 @@
 
 #include <string.h>
 
+/* The defaults; the texts below and the man page repeat them in brackets, for the reader. */
 struct settings settings = {
     .temperature = 0.8f, .timeout_seconds = 600, .max_tokens = 4096, .retries = 4,
     .samples = 5, .repairs = 3, .jobs = 8, .vectors = 1000,
     .granularity = "auto", .verify = "test", .fallback = "error", .seed = 1,
 };
 
+/* In the order of --help and of the man page. */
 static const struct option options[] = {
     {"translator", 0, OPTION_LIST, &settings.translators, 0, 0, "NAME",
      "who translates: model, http or replay:FILE; repeat it to have several asked in order (http "
@@ -89,6 +91,8 @@ const struct command command_ashcc = {
     .max_operands = 0,
 };
 
+/* A word of a list, or nothing given. The list in the message is made of the words, so that it
+ * cannot lag behind. */
 static ashlar_status one_of(const char *option, const char *value, const char *const *words, int n,
                             ashlar_error *err)
 {
@@ -108,6 +112,8 @@ static ashlar_status one_of(const char *option, const char *value, const char *c
     return ASHLAR_USAGE;
 }
 
+/* What the table's ranges cannot say. unit.c compares these words again, trusting that they are
+ * among them. */
 ashlar_status settings_check(ashlar_error *err)
 {
     static const char *const sizes[] = {"auto", "function", "block", "statement", "operation"};

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The exit code of a status is its number: ashlar.h chose them so. */
 int ui_fail(const ashlar_error *err)
 {
     fprintf(stderr, "ashcc: %s\n", err->message[0] ? err->message : "failed");
@@ -39,6 +40,7 @@ ashlar_status ui_write(int fd, const struct buf *b, const char *name, ashlar_err
         return error_memory(err, b->length, name);
     while (left > 0) {
         ssize_t n = write(fd, at, left);
+        /* a signal that only asked us to stop later */
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -49,12 +51,15 @@ ashlar_status ui_write(int fd, const struct buf *b, const char *name, ashlar_err
     return ASHLAR_OK;
 }
 
+/* /dev/null, a terminal, a pipe: what cannot be replaced by renaming a file over it. */
 static bool is_special(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
 }
 
+/* Beside the output, as rename() does not cross file systems. The process's number keeps two
+ * compilations of one file apart. */
 void ui_draft(const char *path, char *draft, size_t capacity)
 {
     int n = is_special(path) ? -1 : snprintf(draft, capacity, "%s.%ld.tmp", path, (long)getpid());
@@ -85,6 +90,7 @@ ashlar_status ui_write_file(const char *path, const struct buf *b, ashlar_error 
     if (fd < 0)
         return error_errno(err, ASHLAR_FAILED, errno, "cannot write %s", path);
     ashlar_status status = ui_write(fd, b, path, err);
+    /* network file systems say only here that the disk is full */
     if (close(fd) != 0 && status == ASHLAR_OK)
         status = error_errno(err, ASHLAR_FAILED, errno, "cannot write %s", path);
     if (status == ASHLAR_OK)
@@ -93,6 +99,7 @@ ashlar_status ui_write_file(const char *path, const struct buf *b, ashlar_error 
     return status;
 }
 
+/* The bar is taken off the line first; the next progress draws it again. */
 static void on_log(void *user, ashlar_log_level level, const char *line)
 {
     if (level < ASHLAR_LOG_WARN)
@@ -101,6 +108,7 @@ static void on_log(void *user, ashlar_log_level level, const char *line)
     ui_warn("%s", line);
 }
 
+/* Its answer is how an interrupt reaches a model that is running. */
 static bool on_progress(void *user, const char *what, uint64_t done, uint64_t total)
 {
     if (!settings.quiet) {

@@ -18,8 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A bound for texts of ours, which come from files: far above any real source. */
 enum { TEXT_MAX = 1 << 30 };
 
+/* One file: as long-lived as the process that compiles it (driver.c). */
 struct unit_job {
     const struct arguments *arguments;
     const struct input *input;
@@ -47,6 +49,7 @@ static ashlar_status open_http(struct translator **out, ashlar_error *err)
     http_options_init(&o);
     for (int i = 0; i < settings.endpoints.n && o.n_endpoints < 16; i++)
         o.endpoints[o.n_endpoints++] = settings.endpoints.items[i];
+    /* servers of one model mostly take any name */
     o.model = settings.api_model ? settings.api_model : "default";
     o.key_variable = settings.api_key_variable;
     o.prompt = settings.prompt;
@@ -87,6 +90,7 @@ static ashlar_status open_translator(struct unit_job *job, const char *name, ash
     else
         return error_set(err, ASHLAR_USAGE,
                          "option --translator: '%s' is not model, http or replay:FILE", name);
+    /* an interrupt ends a batch between two replies */
     if (status == ASHLAR_OK) {
         (*out)->stopped = process_interrupted;
         o->n_translators++;
@@ -126,6 +130,7 @@ static ashlar_status open_cache(struct unit_job *job, ashlar_error *err)
 
 static void set_options(struct unit_job *job)
 {
+    /* in the order of enum granularity */
     static const char *const sizes[] = {"operation", "statement", "block", "function"};
     struct compile_options *o = &job->options;
     compile_options_init(o);
@@ -162,6 +167,7 @@ static ashlar_status ask_cc(struct unit_job *job, ashlar_error *err)
         words_add(&command, fallback_cc_options[i]);
     if (job->arguments->pic)
         words_add(&command, "-fPIC");
+    /* the same text that we compiled: macros and headers cannot differ between the two halves */
     words_add(&command, "-x");
     words_add(&command, "cpp-output");
     words_add(&command, job->text_path);
@@ -188,6 +194,7 @@ static ashlar_status leave_file(struct unit_job *job, const ashlar_error *why, a
 /* Adds cc's text of the functions that failed to ours. */
 static ashlar_status mix(struct unit_job *job, struct report *report, ashlar_error *err)
 {
+    /* job->out is cc's text meanwhile: ask_cc() fills it */
     struct buf ours = job->out, both;
     struct words names = {0};
     for (int i = 0; i < report->n_functions; i++) {
@@ -219,7 +226,8 @@ static int count_failed(const struct report *report)
     return totals.functions_failed;
 }
 
-/* Says which functions were not made and why; returns the exit code. */
+/* Says which functions were not made and why; returns the exit code: 5 where a block was rejected,
+ * else 3, as all that failed was refused. */
 static int complain(const struct unit_job *job, const struct report *report)
 {
     int code = ASHLAR_BAD_INPUT;
@@ -356,6 +364,7 @@ static ashlar_status compile(struct unit_job *job, int *code, ashlar_error *err)
     if (status != ASHLAR_OK)
         return status;
     status = read_source(job, &why);
+    /* what the reader does not understand as C is left to cc, but not our own failures */
     if (status == ASHLAR_BAD_INPUT && strcmp(settings.fallback, "cc") == 0 && !settings.dump) {
         status = leave_file(job, &why, err);
     } else if (status == ASHLAR_OK) {
@@ -365,11 +374,13 @@ static ashlar_status compile(struct unit_job *job, int *code, ashlar_error *err)
     }
     if (status == ASHLAR_OK && !(settings.dump && !dumps("asm")))
         status = tell(job, err);
+    /* also when --differential found a difference: then nothing is to be assembled */
     if (status == ASHLAR_OK && *code == 0)
         status = ui_write_file(job->assembly_path, &job->out, err);
     return status;
 }
 
+/* A job has paths of some 20 KB: on the heap, not the stack. */
 int unit_run(const struct arguments *a, int index, const char *folder)
 {
     struct unit_job *job = calloc(1, sizeof *job);

@@ -15,6 +15,8 @@ static bool grow(struct words *w, void *array, int n, int *capacity, int more)
     while (wanted < n + more)
         wanted *= 2;
     void *old, *grown;
+    /* arrays of const char * and of char * come here: copying the pointer breaks no aliasing
+     * rule */
     memcpy(&old, array, sizeof old);
     grown = realloc(old, (size_t)wanted * sizeof(char *));
     if (!grown) {
@@ -26,6 +28,7 @@ static bool grow(struct words *w, void *array, int n, int *capacity, int more)
     return true;
 }
 
+/* Two: the list is always ended by a NULL, as execvp() wants it. */
 void words_add(struct words *w, const char *text)
 {
     if (!grow(w, &w->items, w->n, &w->capacity, 2))
@@ -40,6 +43,8 @@ void words_add_all(struct words *w, const struct words *more)
         words_add(w, more->items[i]);
 }
 
+/* A copy that lives as long as the list. After a failure "" is returned and the list remembers it,
+ * so that callers ask once, before they use the list. */
 static const char *keep(struct words *w, const char *format, va_list args)
 {
     char *text = NULL;

@@ -41,6 +41,8 @@ ashlar_status assembler_new(struct assembler **out, ashlar_error *err)
     struct assembler *a = calloc(1, sizeof *a);
     if (!a)
         return error_memory(err, sizeof *a, "the assembler");
+    /* "x86-64": the baseline alone, so that no later extension assembles by accident. PIC and
+     * small: every reference is a 32-bit difference, as relocate() expects. */
     a->machine = LLVMCreateTargetMachine(target, triple, "x86-64", "", LLVMCodeGenLevelNone,
                                          LLVMRelocPIC, LLVMCodeModelSmall);
     if (!a->machine) {
@@ -92,6 +94,7 @@ struct object {
     const Elf64_Shdr *sections;
 };
 
+/** Written so that neither sum nor difference can wrap. */
 static bool inside(const struct object *o, uint64_t offset, uint64_t size)
 {
     return offset <= o->size && size <= o->size - offset;
@@ -99,6 +102,7 @@ static bool inside(const struct object *o, uint64_t offset, uint64_t size)
 
 static bool open_object(struct object *o)
 {
+    /* headers are read where they lie, so they must be aligned */
     if (o->size < sizeof *o->header || (uintptr_t)o->bytes % 8)
         return false;
     o->header = (const void *)o->bytes;
@@ -137,6 +141,8 @@ static const char *symbol_name(const struct object *o, const Elf64_Shdr *table, 
     return name;
 }
 
+/** What a linker would do, for the two relocations that the instructions of the table need: field =
+ * symbol + addend - place. */
 static ashlar_status relocate(const struct object *o, unsigned char *code, size_t size,
                               uint64_t origin, assemble_symbol_fn symbol, void *context,
                               ashlar_error *err)
@@ -183,6 +189,7 @@ ashlar_status assemble(struct assembler *a, const char *text, uint64_t origin,
                        ashlar_error *err)
 {
     struct diagnosis diagnosis = {0};
+    /* a context for each fragment: diagnostics and symbols of one must not meet another's */
     LLVMContextRef llvm = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(llvm, on_diagnostic, &diagnosis);
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext("fragment", llvm);

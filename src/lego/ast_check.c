@@ -6,6 +6,7 @@
 
 #include "lego/type.h"
 
+/* One walk. Only the first breach is kept: those behind it mostly follow from it. */
 struct check {
     const struct decl *function; /* whose body it is; NULL: none */
     const char *breach;
@@ -29,18 +30,27 @@ static bool is_pointer(const struct expr *e)
     return e->type->kind == TYPE_POINTER;
 }
 
+/* A type that arithmetic may have after the integer promotions (C11 6.3.1.1p2): nothing
+ * below int. */
 static bool is_promoted(const struct type *t)
 {
     return type_is_float(t) || t->kind == TYPE_COMPLEX ||
            (type_is_integer(t) && t->kind >= TYPE_INT);
 }
 
+/* Strings and compound literals are lvalues too (C11 6.5.1p4, 6.5.2.5p4). A bit-field is one as
+ * well: its address, which C does not allow, libclang has reported. */
 static bool is_lvalue(const struct expr *e)
 {
     return e->kind == EXPR_NAME || e->kind == EXPR_MEMBER || e->kind == EXPR_DEREF ||
            e->kind == EXPR_COMPOUND || e->kind == EXPR_STRING;
 }
 
+/*
+ * C11 6.5.4, with the conversions that no source may write added: arrays and functions decay
+ * through casts (6.3.2.1p3, p4), to a pointer to what they were and to nothing else. Pointers meet
+ * integers of at most 64 bits.
+ */
 static bool casts(const struct expr *e)
 {
     const struct type *from = e->a->type, *to = e->type;
@@ -56,6 +66,8 @@ static bool casts(const struct expr *e)
     return type_is_scalar(from) && type_is_scalar(to) && !mixes;
 }
 
+/* Pointer arithmetic (C11 6.5.6): the pointer stands left, the count is a long (the target's
+ * ptrdiff_t), so that lowering needs to widen nothing. */
 static bool adds(const struct expr *e)
 {
     if (!is_pointer(e->a))
@@ -73,6 +85,8 @@ static bool computes_complex(const struct expr *e)
     return (a || real_a) && (b || type_same(e->b->type, e->type->base)) && (a || b);
 }
 
+/* Both sides and the result have one type, except that a shift's count is promoted by itself (C11
+ * 6.5.7p3): a long may be shifted by an int. */
 static bool computes(const struct expr *e)
 {
     bool integers = type_is_integer(e->type),
@@ -93,6 +107,7 @@ static bool is_condition(const struct expr *e)
     return type_is_scalar(e->type) && !type_is_pair(e->type);
 }
 
+/* Comparisons and && || give int (C11 6.5.8p6, 6.5.13p3). Complex numbers have no order. */
 static bool compares(const struct expr *e)
 {
     bool logical = e->kind == EXPR_LOGICAL_AND || e->kind == EXPR_LOGICAL_OR;
@@ -110,6 +125,8 @@ static bool is_one_of(const struct expr *e, const struct type *t)
     return type_is_void(t) || type_same(e->type, t);
 }
 
+/* A compound assignment keeps its operands as written (C11 6.5.16.2; ast.h): only the kinds of
+ * type can be asked for here. */
 static bool assigns(const struct expr *e)
 {
     if (!is_lvalue(e->a) || !type_same(e->type, e->a->type))
@@ -120,6 +137,8 @@ static bool assigns(const struct expr *e)
                             : type_is_arithmetic(e->a->type) && type_is_arithmetic(e->b->type);
 }
 
+/* Arguments have been converted to the parameters' types; behind those (variable arguments, no
+ * prototype) any value may stand. Arrays may not: they have decayed. */
 static bool calls(const struct expr *e)
 {
     if (!is_pointer(e->a) || e->a->type->base->kind != TYPE_FUNCTION)
@@ -134,11 +153,14 @@ static bool calls(const struct expr *e)
     return e->n_args >= t->n;
 }
 
+/* va_list has decayed to a pointer to its tag, whether it was a variable or a parameter. */
 static bool is_list(const struct expr *e)
 {
     return is_pointer(e) && e->type->base->kind == TYPE_VA_LIST_TAG;
 }
 
+/* The field must be one of the record's own: a field of another record with the same name and type
+ * would be read at the wrong offset. */
 static bool is_member(const struct expr *e)
 {
     const struct type *record = type_plain(e->a->type);
@@ -213,6 +235,7 @@ static void check_expr(struct check *c, const struct expr *e)
 {
     int n = operand_count(e->kind);
     bool complete = (n < 1 || e->a) && (n < 2 || e->b || (e->kind == EXPR_CONDITIONAL && e->c));
+    /* holds() follows the operands without asking whether they are there. */
     require(c, e->at, complete && e->type, "an operand is missing");
     if (c->breach)
         return;
@@ -235,6 +258,8 @@ static void check_initializer(struct check *c, const struct initializer *init)
     for (int i = 0; init && i < init->n; i++) {
         const struct init *item = &init->items[i];
         bool string = item->value->kind == EXPR_STRING && item->type->kind == TYPE_ARRAY;
+        /* A string fills a char array of any length: cut off or filled up with zeros (C11
+         * 6.7.9p14). */
         require(c, item->value->at, string || type_same(item->type, item->value->type),
                 "an initialiser has another type than what it fills");
         require(c, item->value->at,
@@ -246,6 +271,7 @@ static void check_initializer(struct check *c, const struct initializer *init)
 
 static void check_condition(struct check *c, const struct stmt *s)
 {
+    /* for (;;) has no condition, and runs on (C11 6.8.5.3p2) */
     bool optional = s->kind == STMT_FOR;
     require(c, s->at, s->expr ? is_condition(s->expr) : optional,
             "a condition is no scalar");
@@ -278,6 +304,7 @@ static void check_stmt(struct check *c, const struct stmt *s)
         check_stmt(c, s->items[i]);
 }
 
+/* A variable's initialiser, or a function's body: a declaration has one of the two. */
 const char *ast_check(const struct decl *d, struct location *at)
 {
     struct check c = {.function = d->body ? d : NULL};

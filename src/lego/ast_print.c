@@ -9,6 +9,7 @@ struct printer {
     struct buf *out;
 };
 
+/* By enum, like stmt_names: a kind without a name here would be a NULL to print. */
 static const char *const expr_names[] = {
     [EXPR_INT] = "int", [EXPR_FLOAT] = "float", [EXPR_COMPLEX] = "complex",
     [EXPR_STRING] = "string", [EXPR_NAME] = "name",
@@ -41,6 +42,7 @@ static void indent(struct printer *p, int depth)
     buf_printf(p->out, "%*s", depth * 2, "");
 }
 
+/* Octal with three digits, as a digit may follow: the text could stand in C. */
 static void print_string(struct printer *p, const struct expr *e)
 {
     buf_puts(p->out, " \"");
@@ -57,7 +59,7 @@ static void print_details(struct printer *p, const struct expr *e)
     if (e->kind == EXPR_INT)
         buf_printf(p->out, " %lld", (long long)e->integer);
     else if (e->kind == EXPR_FLOAT)
-        buf_printf(p->out, " %La", e->real);
+        buf_printf(p->out, " %La", e->real); /* hexadecimal: exact */
     else if (e->kind == EXPR_STRING)
         print_string(p, e);
     else if (e->kind == EXPR_NAME || e->kind == EXPR_COMPOUND)
@@ -133,6 +135,7 @@ static void print_decl(struct printer *p, const struct decl *d, int depth)
     indent(p, depth);
     buf_printf(p->out, "%s : %s", d->name, type_text(&p->heap, d->type));
     print_flags(p, d);
+    /* the same pointer unless an asm label or a static local's number made another */
     if (d->symbol && d->symbol != d->name)
         buf_printf(p->out, " symbol %s", d->symbol);
     buf_puts(p->out, "\n");
@@ -158,6 +161,7 @@ static void print_stmt(struct printer *p, const struct stmt *s, int depth)
         buf_printf(p->out, s->low == s->high ? " %lld" : " %lld ... %lld", (long long)s->low,
                    (long long)s->high);
     buf_printf(p->out, " @%d:%d\n", s->at.line, s->at.column);
+    /* in the order of the source, so that the dump reads like it */
     if (s->init)
         print_stmt(p, s->init, depth + 1);
     if (s->decl)
@@ -176,6 +180,7 @@ static void print_stmt(struct printer *p, const struct stmt *s, int depth)
 
 void ast_print(const struct unit *unit, struct buf *out)
 {
+    /* a heap of our own: the unit's has its bail only while a pass runs */
     jmp_buf bail;
     struct printer p = {.out = out};
     heap_init(&p.heap);

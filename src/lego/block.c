@@ -21,6 +21,7 @@ struct norm_label {
     char name[16]; /* "" until it is printed */
 };
 
+/** A block while its text is made: counts give operands their numbers, labels theirs. */
 struct norm {
     struct heap *heap;
     struct block *block;
@@ -46,6 +47,7 @@ static struct norm_label *find_label(struct norm *s, int label)
     return new;
 }
 
+/** Before printing: a jump forward must know whether its label is inside (L) or an exit (x). */
 static void collect_labels(struct norm *s)
 {
     for (int i = 0; i < s->block->n_code; i++) {
@@ -141,6 +143,7 @@ static const char *name_label(void *context, int label)
     }
     struct block *b = s->block;
     heap_grow(s->heap, &b->exits, b->n_exits, sizeof *b->exits);
+    /* the n-th exit is what xn means in fragments; the composer looks it up here */
     b->exits[b->n_exits++] = label;
     snprintf(l->name, sizeof l->name, "x%d", b->n_exits);
     return l->name;
@@ -281,6 +284,7 @@ struct block *block_make(struct heap *h, struct ir_function *f, const struct ir_
     b->granularity = granularity;
     b->code = code;
     b->n_code = n;
+    /* a branch at the end may fall through, a jump may not */
     b->falls_through = code[n - 1].code != IR_JUMP;
     struct norm s = {.heap = h, .block = b};
     collect_labels(&s);

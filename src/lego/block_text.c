@@ -11,6 +11,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+/** Bounds on what a file may ask for. What ashcc cuts has about 1,200 operators at most; MAX_OBJECT
+ * also keeps take_number's sum from overflowing. */
 enum { MAX_OPERANDS = 4096, MAX_OBJECT = 1 << 30 };
 
 /** A piece of the text: a line, or a word of one. */
@@ -28,8 +30,10 @@ struct parser {
     ashlar_error *err;
 };
 
+/** By enum operand_kind, which is also the order in which operands must stand. */
 static const char letters[] = {'v', 'g', 'k', 'f', 'c'};
 
+/** The word in the message is cut: it comes from the file, and may be a whole line. */
 static ashlar_status bad(struct parser *p, const char *what, struct span word)
 {
     int n = word.n < 40 ? (int)word.n : 40;
@@ -39,6 +43,7 @@ static ashlar_status bad(struct parser *p, const char *what, struct span word)
 
 static const struct span none = {NULL, 0};
 
+/** The last line may lack its newline, as files written by hand do. */
 static bool next_line(struct parser *p)
 {
     if (p->next >= p->end)
@@ -103,6 +108,7 @@ static bool take_scalar(struct parser *p, struct span s, struct block_operand *o
     return false;
 }
 
+/** 4096, a page, is the largest alignment that the image of states can give (state.c). */
 static bool take_bytes(struct parser *p, struct span s, struct block_operand *o)
 {
     o->type = IR_BYTES;
@@ -162,11 +168,14 @@ static ashlar_status parse_exit(struct parser *p)
     if (!more)
         return error_memory(p->err, sizeof *more, "a block's exits");
     b->exits = more;
+    /* a block that was cut out of a function has label numbers here; alone it needs only distinct
+     * ones */
     b->exits[b->n_exits] = b->n_exits;
     b->n_exits++;
     return ASHLAR_OK;
 }
 
+/** Operands, then exits, to the line "begin" (docs/blocks.md). */
 static ashlar_status parse_header(struct parser *p)
 {
     while (next_line(p)) {
@@ -196,6 +205,8 @@ static bool is_numbered(struct span word, char letter)
     return true;
 }
 
+/** The words a body may use. Whatever is none of them could name something of the host compiler
+ * that builds the reference: a function, a builtin, asm. */
 static bool is_known_word(const struct block_text *b, struct span word)
 {
     static const char *const keywords[] = {"if",  "goto", "signed", "unsigned", "char",    "short",
@@ -205,7 +216,7 @@ static bool is_known_word(const struct block_text *b, struct span word)
             return true;
     if (is_numbered(word, 'L'))
         return true;
-    if (is_numbered(word, 'x') && word.n < 8)
+    if (is_numbered(word, 'x') && word.n < 8) /* short enough for atoi */
         return atoi(word.at + 1) <= b->n_exits;
     return block_text_find(b, word.at, word.n) != NULL;
 }
@@ -225,6 +236,8 @@ static ashlar_status check_words(struct parser *p)
     while (at < end) {
         struct span word = {at, word_length(at, end)};
         if (word.n == 0) {
+            /* no quotes, braces, commas or #: neither strings nor calls with arguments nor
+             * preprocessing */
             if (!strchr(" \t()*&+-/%<>=!~^|?:;", *at) || *at == '\0')
                 return bad(p, "not a character of a block:", (struct span){at, 1});
             at++;
@@ -264,6 +277,7 @@ static ashlar_status parse_block(struct parser *p)
         return status;
     p->out->text = start;
     p->out->length = (size_t)(p->next - start);
+    /* over the very bytes of the text, "block" to "end": what block_make() hashes as well */
     block_text_key(p->out->text, p->out->length, p->out->key);
     return ASHLAR_OK;
 }
@@ -321,6 +335,7 @@ void block_text_key(const char *text, size_t length, char key[33])
 
 const struct block_operand *block_text_find(const struct block_text *b, const char *name, size_t n)
 {
+    /* at most a few dozen: no index */
     for (int i = 0; i < b->n_operands; i++)
         if (strlen(b->operands[i].name) == n && memcmp(b->operands[i].name, name, n) == 0)
             return &b->operands[i];

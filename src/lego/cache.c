@@ -21,6 +21,8 @@ enum { BUSY_MS = 20000, PATH_MOST = 4096 };
 
 enum statement { GET, PUT, ADD, COUNT, EXPORT, STATEMENTS };
 
+/* The verifier's version is part of the key: what another version accepted is not found, and not
+ * lost either. */
 static const char *const sql[STATEMENTS] = {
     [GET] = "SELECT block, fragment, provenance FROM fragments WHERE key=?1 AND target=?2 AND "
             "version=?3",
@@ -53,6 +55,8 @@ static ashlar_status fail(struct cache *c, const char *doing, ashlar_error *err)
         return error_set(err, ASHLAR_NO_RESOURCE, "out of memory (%s cache %s)", doing, c->path);
     if (code == SQLITE_FULL)
         return error_set(err, ASHLAR_NO_RESOURCE, "%s cache %s: the disk is full", doing, c->path);
+    /* the system's trouble (a lock, I/O, permissions); ERROR and MISMATCH come of a schema that is
+     * not ours */
     if (code != SQLITE_CORRUPT && code != SQLITE_NOTADB && code != SQLITE_ERROR &&
         code != SQLITE_MISMATCH) {
         return error_set(err, ASHLAR_FAILED, "%s cache %s: %s", doing, c->path,
@@ -84,6 +88,8 @@ static bool make_folders(char *path)
     return true;
 }
 
+/* The user's folder, or the one of the XDG base directory specification, by which a relative path
+ * is to be ignored. */
 static ashlar_status find_path(struct cache *c, const char *folder, ashlar_error *err)
 {
     const char *home = getenv("HOME"), *base = getenv("XDG_CACHE_HOME");
@@ -151,6 +157,7 @@ static ashlar_status identify(struct cache *c, ashlar_error *err)
 
 static ashlar_status open_database(struct cache *c, ashlar_error *err)
 {
+    /* NOMUTEX: one thread uses a connection */
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(c->path, &c->db, flags, NULL) != SQLITE_OK) {
         return error_set(err, ASHLAR_FAILED, "cannot open cache %s: %s", c->path,
@@ -202,6 +209,8 @@ void cache_close(struct cache *c)
     free(c);
 }
 
+/* Texts are borrowed (STATIC): they outlive the statement's run, at whose end settle() lets go of
+ * them. */
 static void bind_key(sqlite3_stmt *s, const char *key, const char *target, int version)
 {
     sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
@@ -255,6 +264,7 @@ static ashlar_status store(struct cache *c, enum statement which, const struct c
     sqlite3_bind_int(s, 7, e->vectors);
     sqlite3_bind_text(s, 8, e->provenance, -1, SQLITE_STATIC);
     sqlite3_bind_int64(s, 9, e->made ? e->made : (int64_t)time(NULL));
+    /* its result is repeated by the reset in settle() */
     sqlite3_step(s);
     return settle(c, s, "writing", err);
 }
@@ -269,6 +279,8 @@ ashlar_status cache_clear(struct cache *c, ashlar_error *err)
     return run(c, "DELETE FROM fragments", err);
 }
 
+/* IMMEDIATE takes the lock for writing now: a read that turned into a write later could fail with
+ * BUSY at once, whatever the timeout. */
 ashlar_status cache_begin(struct cache *c, ashlar_error *err)
 {
     return run(c, "BEGIN IMMEDIATE", err);

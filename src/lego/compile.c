@@ -59,11 +59,15 @@ void compile_free(struct compilation *c)
     free(c);
 }
 
+/* Static functions that nobody calls: those of headers, mostly. They would cost a model's time for
+ * nothing. */
 bool compile_is_needed(const struct ir_function *f)
 {
     return !f->decl->is_internal || f->decl->is_used;
 }
 
+/* Where the first translator is good; without one (the cache alone), where most are. `coarser`
+ * goes one step beyond, no further. */
 static enum granularity start_of(const struct compile_options *o)
 {
     if (!o->automatic)
@@ -92,6 +96,7 @@ static void begin_functions(struct compilation *c, struct heap *h)
     for (int i = 0; i < ir->n_functions; i++) {
         struct ir_function *f = &ir->functions[i];
         if (!compile_is_needed(f)) {
+            /* the composer leaves it out, and it stands in no report */
             f->refused = "not used";
             continue;
         }
@@ -141,6 +146,7 @@ static const char *rejection(struct compilation *c, const struct ir_function *f,
 {
     for (int i = 0; i < c->n_jobs; i++) {
         const struct job *job = c->jobs[i];
+        /* one job stands for the same text in several functions: the place is that of this one */
         for (int k = 0; k < job->n_holders && job->state == JOB_REJECTED; k++) {
             if (&c->ir->functions[job->holders[k].function] != f)
                 continue;
@@ -154,6 +160,7 @@ static const char *rejection(struct compilation *c, const struct ir_function *f,
     return "a block was not accepted";
 }
 
+/* By name, which is unique among the functions of a file. */
 static struct report_function *report_of(struct compilation *c, const struct ir_function *f)
 {
     for (int i = 0; i < c->report.n_functions; i++) {
@@ -226,6 +233,7 @@ static void dump_blocks(const struct compilation *c, struct buf *out)
     }
 }
 
+/* Training pairs (--dump=pairs). Blocks beyond the model's language (model_text.c) are left out. */
 static void dump_pair(const struct job *job, struct buf *question, struct buf *answer,
                       struct buf *out)
 {

@@ -116,6 +116,7 @@ void job_enter(struct compilation *c, struct piece *piece, int function, const s
     heap_grow(&c->unit->heap, &job->holders, job->n_holders, sizeof *job->holders);
     job->holders[job->n_holders++] = (struct holder){.piece = piece, .function = function};
     job->report.copies++;
+    /* met again, finer or elsewhere: what was decided for the text holds here too */
     if (job->state == JOB_ACCEPTED)
         piece->fragment = job->report.fragment;
     bool lost = job->state == JOB_REJECTED;
@@ -189,6 +190,7 @@ static void accept(struct compilation *c, struct job *job, const char *text, siz
 static void keep_attempt(struct compilation *c, struct job *job, const char *text, size_t length,
                          const struct verdict *verdict)
 {
+    /* of two that came equally far the later one, as it was told more */
     if (job->report.fragment && verdict->level < job->report.verdict.level)
         return;
     job->report.verdict = *verdict;
@@ -319,6 +321,7 @@ static ashlar_status add_item(struct compilation *c, struct job *job, int sample
 {
     if (c->n_items == c->items_capacity) {
         int capacity = c->items_capacity ? c->items_capacity * 2 : 64;
+        /* each is kept as soon as it has moved: the other one may fail */
         void *items = realloc(c->items, (size_t)capacity * sizeof *c->items);
         if (items)
             c->items = items;
@@ -385,6 +388,7 @@ static ashlar_status ask(struct compilation *c, struct translator *t, ashlar_err
 {
     double started = os_time_seconds();
     ashlar_status status = t->translate(t, c->items, c->n_items, err);
+    /* nobody knows how a translator divides its time among the items: in equal parts */
     double each = (os_time_seconds() - started) / (c->n_items ? c->n_items : 1);
     for (int i = 0; i < c->n_items; i++)
         c->asked[i]->report.translate_seconds += each;
@@ -466,6 +470,7 @@ static ashlar_status gather_repairs(struct compilation *c, const struct translat
     return status;
 }
 
+/* Samples until no block may have more of them, then repairs, one round each. */
 static ashlar_status use_translator(struct compilation *c, struct translator *t, int first,
                                     int last, ashlar_error *err)
 {
@@ -499,6 +504,7 @@ static ashlar_status use_translators(struct compilation *c, int first, int last,
         struct translator *t = c->options.translators[i];
         status = use_translator(c, t, first, last, err);
         clear_items(c);
+        /* another translator would meet the same */
         if (status == ASHLAR_CANCELLED || status == ASHLAR_NO_RESOURCE)
             return status;
         if (status == ASHLAR_OK)
@@ -514,6 +520,7 @@ static ashlar_status use_translators(struct compilation *c, int first, int last,
 
 /* ---- generations ---- */
 
+/* One build for the whole generation: starting a compiler takes longer than compiling a block. */
 static ashlar_status prepare(struct compilation *c, int first, int last, ashlar_error *err)
 {
     int n = 0;
@@ -572,6 +579,7 @@ ashlar_status jobs_run(struct compilation *c, ashlar_error *err)
     }
     int first = 0;
     while (first < c->n_jobs) {
+        /* jobs that come up meanwhile are the next generation */
         int last = c->n_jobs;
         ashlar_status status = prepare(c, first, last, e);
         if (status == ASHLAR_OK)
@@ -586,6 +594,7 @@ ashlar_status jobs_run(struct compilation *c, ashlar_error *err)
     return ASHLAR_OK;
 }
 
+/* Jobs themselves lie in the unit's heap. */
 void jobs_fini(struct compilation *c)
 {
     clear_items(c);

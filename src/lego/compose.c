@@ -40,6 +40,8 @@ const char *compose_label(const struct compose *c, int label, char out[32])
     return out;
 }
 
+/** Whether assemblers take the symbol without quotes; bytes above ASCII are letters to them (C11
+ * annex D's). */
 static bool is_plain(const char *symbol)
 {
     if (!*symbol || (*symbol >= '0' && *symbol <= '9') || *symbol == '$')
@@ -146,6 +148,7 @@ static void emit_fragment(struct compose *c, const struct block *b, const char *
 {
     struct fragment fragment = {0};
     struct naming naming = {.compose = c, .block = b};
+    /* it was accepted as text (the cache holds text): the parser is the one way in */
     if (fragment_parse(text, strlen(text), &fragment, c->heap->error))
         internal(c->heap, b->function, "an accepted fragment cannot be read");
     comment_block(c, b);
@@ -226,6 +229,7 @@ static struct checklist make_checklist(struct heap *h, const struct ir_function 
     list.label_at = heap_take(h, labels * sizeof *list.label_at);
     list.open = heap_take(h, labels * sizeof *list.open);
     list.seen = heap_take(h, labels);
+    /* a label that is not set leads to the end, which ir_check excludes */
     for (int i = 0; i < f->n_labels; i++)
         list.label_at[i] = f->n_code;
     for (int i = 0; i < f->n_code; i++)
@@ -237,6 +241,7 @@ static struct checklist make_checklist(struct heap *h, const struct ir_function 
     return list;
 }
 
+/** Cutting may have copied an instruction: what it consists of are the same nodes then. */
 static bool is_same(const struct ir_instr *a, const struct ir_instr *b)
 {
     return a == b || (a->code == b->code && a->callee == b->callee && a->value == b->value &&
@@ -338,6 +343,8 @@ static void open_function(struct session *s, const struct decl *d, const char *s
                symbol);
 }
 
+/** The order matters: lives and names before the layout, which is checked before anything of it is
+ * written. */
 static void emit_function(struct session *s, const struct ir_function *f, const struct cut *cut,
                           int serial)
 {
@@ -405,6 +412,7 @@ static void emit_call(const struct session *s, const struct decl *d, const char 
     if (!priority)
         return;
     buf_printf(s->out, "\t.section %s", array);
+    /* no priority given: behind all that have one */
     if (priority < LAST)
         buf_printf(s->out, ".%05d", priority);
     buf_printf(s->out, ",\"aw\"\n\t.balign 8\n\t.quad %s\n",
@@ -430,6 +438,7 @@ static void emit_unit(struct session *s, const struct cut *cuts)
 {
     const struct ir_unit *unit = s->unit;
     const char *source = unit->unit->source;
+    /* constants have no place in a frame: the field numbers them for compose_name() */
     for (int i = 0; i < unit->n_constants; i++)
         unit->constants[i]->offset = i;
     if (source && !strpbrk(source, "\"\\\n"))
@@ -442,6 +451,7 @@ static void emit_unit(struct session *s, const struct cut *cuts)
     data_emit(unit, s->out);
     emit_weak(s);
     emit_attributes(s);
+    /* without it linkers make the stack executable */
     buf_puts(s->out, "\t.section .note.GNU-stack,\"\",@progbits\n");
 }
 

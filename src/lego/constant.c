@@ -19,6 +19,7 @@ static bool divide(const struct expr *e, bool is_signed, uint64_t a, uint64_t b,
     return true;
 }
 
+/* A count that is negative or too large is undefined (C11 6.5.7p3): then it is no constant. */
 static bool shift(const struct expr *e, bool is_signed, uint64_t a, uint64_t b, uint64_t *out)
 {
     if (b >= (uint64_t)e->type->size * 8)
@@ -37,6 +38,7 @@ static bool is_less(bool is_signed, uint64_t a, uint64_t b)
 
 static bool binary(const struct expr *e, uint64_t a, uint64_t b, uint64_t *out)
 {
+    /* both sides have one type by now (ast.h); of comparisons the result's, int, would not do */
     bool s = type_is_signed(e->a->type);
     switch (e->kind) {
     case EXPR_ADD: *out = a + b; return true;
@@ -64,6 +66,8 @@ static bool cast(const struct expr *e, uint64_t *out)
     const struct expr *a = e->a;
     int64_t inner;
     if (a->kind == EXPR_FLOAT) { /* (int)1.5 is allowed: C11 6.6p6 */
+        /* what int64_t surely holds: the host converts here, and beyond it is undefined (C11
+         * 6.3.1.4p1) */
         bool fits = a->real > -9.2e18L && a->real < 9.2e18L;
         *out = e->type->kind == TYPE_BOOL ? a->real != 0 : fits ? (uint64_t)(int64_t)a->real : 0;
         return fits;
@@ -90,6 +94,7 @@ static bool logical(const struct expr *e, uint64_t *out)
     return true;
 }
 
+/* Only the side that is chosen must be constant; GNU's a ?: c chooses a itself. */
 static bool conditional(const struct expr *e, uint64_t *out)
 {
     int64_t a, value;
@@ -146,6 +151,8 @@ static bool initializer_has_effects(const struct initializer *init)
     return false;
 }
 
+/* Whether evaluating e may be left out, or done twice, without anybody noticing: calls count
+ * always, and so do reads of volatile objects (C11 5.1.2.3p2). */
 bool constant_has_effects(const struct expr *e)
 {
     if (!e)

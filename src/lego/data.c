@@ -15,12 +15,14 @@ static struct place choose_section(struct heap *h, const struct ir_data *d)
 {
     const struct decl *decl = d->decl;
     bool writable = !d->read_only;
+    /* the program's own section: with bytes in the file even if all are zero */
     if (decl && decl->section)
         return (struct place){
             heap_printf(h, "%s,\"%s\",@progbits", decl->section, writable ? "aw" : "a"), false};
     if (decl && decl->is_thread_local)
         return d->bytes || d->n_relocations ? (struct place){".tdata,\"awT\",@progbits", false}
                                             : (struct place){".tbss,\"awT\",@nobits", true};
+    /* addresses are filled in when the program is loaded; only then it becomes read-only */
     if (d->read_only && d->n_relocations)
         return (struct place){".data.rel.ro.local,\"aw\",@progbits", false};
     if (d->read_only)
@@ -30,6 +32,8 @@ static struct place choose_section(struct heap *h, const struct ir_data *d)
     return (struct place){".bss,\"aw\",@nobits", true};
 }
 
+/* Zero bytes count as text (memchr sees the terminator too): strings end in them. Up to three
+ * bytes are shorter as numbers. */
 static bool is_text(const unsigned char *bytes, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -45,7 +49,7 @@ static void emit_text(const unsigned char *bytes, int64_t n, struct buf *out)
         unsigned char ch = bytes[i];
         if (ch == '"' || ch == '\\')
             buf_printf(out, "\\%c", ch);
-        else if (ch < 32 || ch > 126)
+        else if (ch < 32 || ch > 126) /* three digits always: the next character may be a digit */
             buf_printf(out, "\\%03o", ch);
         else
             buf_printf(out, "%c", ch);
@@ -84,6 +88,7 @@ static void emit_bytes(const unsigned char *bytes, int64_t n, struct buf *out)
     }
 }
 
+/* Items stand in the order of the initialisers, which designators may turn round. */
 static const struct ir_relocation *next_relocation(const struct ir_data *d, int64_t from)
 {
     const struct ir_relocation *next = NULL;
@@ -105,6 +110,7 @@ static void emit_contents(struct heap *h, const struct ir_data *d, int64_t size,
 {
     struct location at = d->decl ? d->decl->at : (struct location){0};
     int64_t done = 0;
+    /* an address is 8 bytes; what stands in its place in `bytes` is not looked at */
     for (const struct ir_relocation *r; (r = next_relocation(d, done)); done = r->offset + 8) {
         emit_range(d, done, r->offset, out);
         buf_printf(out, "\t.quad %s", compose_symbol(h, r->symbol, at));
@@ -130,6 +136,8 @@ static void emit_datum(struct heap *h, const struct ir_data *d, struct buf *out)
     if (decl && !decl->is_internal && !decl->is_local)
         buf_printf(out, "\t%s %s\n", decl->is_weak ? ".weak" : ".globl", symbol);
     buf_printf(out, "\t.balign %lld\n", (long long)alignment(d));
+    /* size and type matter to the linker: an executable that uses a shared library's data copies
+     * it */
     if (decl)
         buf_printf(out, "\t.type %s, @%s\n\t.size %s, %lld\n", symbol,
                    decl->is_thread_local ? "tls_object" : "object", symbol, (long long)size);

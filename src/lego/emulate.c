@@ -41,6 +41,7 @@ struct emulator {
     size_t left; /* of the counting engine's run: basic blocks that it may still enter */
 };
 
+/** In the order of emulate_registers.gpr, which is the processor's; rflags last. */
 static const int register_ids[] = {
     UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
     UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8, UC_X86_REG_R9, UC_X86_REG_R10, UC_X86_REG_R11,
@@ -136,6 +137,8 @@ void emulator_free(struct emulator *e)
     free(e);
 }
 
+/** Behind the fragment: its end (exit 0), then a label for each exit. Each writes its number, by a
+ * mov, which changes no flag, and halts. */
 bool emulate_exits(int n_exits, struct buf *out)
 {
     for (int i = 0; i <= n_exits; i++) {
@@ -170,6 +173,7 @@ static uc_err renew_engines(struct emulator *e)
 
 static ashlar_status map_image(struct emulator *e, size_t bytes, ashlar_error *err)
 {
+    /* mostly: blocks of one file have images of a few sizes */
     if (e->image_bytes == bytes)
         return ASHLAR_OK;
     for (int i = 0; i < N_ENGINES && e->image; i++)
@@ -264,6 +268,7 @@ ashlar_status emulator_run(struct emulator *e, const struct emulate_registers *e
     uc_err uc = set_registers(engine, entry);
     if (uc != UC_ERR_OK)
         return unicorn_error(err, "cannot set registers", uc);
+    /* no exit writes it */
     int32_t exit = -1;
     memcpy(e->exit_byte, &exit, sizeof exit);
     e->left = limit;
@@ -275,6 +280,7 @@ ashlar_status emulator_run(struct emulator *e, const struct emulate_registers *e
     }
     memcpy(&exit, e->exit_byte, sizeof exit);
     result->exit = exit;
+    /* also a hlt behind the code, which no linted fragment reaches */
     result->outcome = exit < 0 ? EMULATE_ENDLESS : EMULATE_LEFT;
     uc = get_registers(engine, result);
     return uc == UC_ERR_OK ? ASHLAR_OK : unicorn_error(err, "cannot read registers", uc);

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* -O0: functions stay apart (no clones, no inlining), so that each can be taken alone. The other
+ * options keep out what would name other parts of the file or need sections of its own. */
 const char *const fallback_cc_options[] = {"-S",
                                            "-O0",
                                            "-w",
@@ -139,6 +141,7 @@ static void read_outer(struct join *j, const char *line, size_t n)
             return;
         e->has_label = true;
         strcpy(e->section, j->section);
+        /* an alignment stands before the label that it is for */
         put(j, &e->body, j->align, strlen(j->align));
         put(j, &e->body, line, n);
         j->inside = (int)(e - j->entities);
@@ -189,6 +192,7 @@ static void read_line(struct join *j, const char *line, size_t n)
 
 /* ---- choosing ---- */
 
+/* "count.0", not ".L5" nor ".5": a name, a dot, digits. */
 static bool is_numbered(const char *name, size_t n)
 {
     size_t digits = 0;
@@ -217,6 +221,8 @@ static bool is_defined(const struct entity *e)
            (e->attributes.data && strstr(e->attributes.data, ".set"));
 }
 
+/* What ours does not define: the functions asked for, what only cc needs for them (strings,
+ * numbered statics), nothing twice. */
 static void choose(struct join *j, const char *const *functions, int n)
 {
     for (int i = 0; i < j->n; i++) {

@@ -23,6 +23,8 @@ struct scan {
     ashlar_error *err;
 };
 
+/** The message shows where the line stopped making sense; its text may be read by a model, so
+ * little of the rest is quoted. */
 static bool fail(const struct scan *s, const char *what)
 {
     int shown = (int)(s->end - s->at > 24 ? 24 : s->end - s->at);
@@ -59,6 +61,7 @@ static bool take_word(struct scan *s, char out[16])
     while (p < s->end && is_word(*p))
         p++;
     size_t n = (size_t)(p - s->at);
+    /* no mnemonic, register or operand name is longer; a label that is, is refused */
     if (n == 0 || n > 15)
         return false;
     memcpy(out, s->at, n);
@@ -77,6 +80,7 @@ static bool take_number(struct scan *s, uint64_t *out)
         digits[n++] = *p++;
     digits[n] = '\0';
     bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+    /* an assembler would read it in base 8, a model hardly meant it */
     if (!hex && n > 1 && digits[0] == '0')
         return fail(s, "octal number");
     char *stop;
@@ -105,8 +109,11 @@ static bool take_sum(struct scan *s, struct fragment_operand *o)
             uint64_t value;
             if (!take_number(s, &value))
                 return false;
+            /* both $-1 and $0xffffffffffffffff are the same 64 bits; the lint asks whether they
+             * fit */
             sum += minus ? -value : value;
         } else {
+            /* a difference of names has no place to be relocated to */
             if (minus || o->symbol[0])
                 return fail(s, "a sum holds one name, added");
             if (!take_word(s, o->symbol))
@@ -163,6 +170,8 @@ static bool take_address(struct scan *s, struct fragment_operand *o)
     return take(s, ')') || fail(s, "')' expected");
 }
 
+/** %reg, $sum, or sum and address in parentheses, each of which may be missing. A sum alone is
+ * where a jump leads; the lint refuses it as memory (no absolute addresses). */
 static bool take_operand(struct scan *s, struct fragment_operand *o)
 {
     *o = (struct fragment_operand){.reg = -1, .base = -1, .index = -1};
@@ -212,7 +221,7 @@ static bool parse_line(struct scan *s, struct fragment_line *line)
     }
     memcpy(line->mnemonic, word, sizeof word);
     for (char *c = line->mnemonic; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
+        *c = (char)tolower((unsigned char)*c); /* assemblers take mnemonics in either case */
     skip_blanks(s);
     while (s->at < s->end) {
         if (line->n_operands == 3)
@@ -249,6 +258,7 @@ static ashlar_status parse_lines(const char *text, size_t length, struct fragmen
     for (int number = 1; text < end; number++) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
         const char *stop = newline ? newline : end;
+        /* strings, in which it would be text, do not exist here */
         const char *comment = memchr(text, '#', (size_t)(stop - text));
         struct scan s = {text, comment ? comment : stop, number, err};
         while (s.end > s.at && isspace((unsigned char)s.end[-1]))

@@ -64,6 +64,7 @@ static void put_operand(const struct writer *w, const struct fragment_operand *o
     }
 }
 
+/** A line each for a label and an instruction: source_line() in verify.c counts them so. */
 static bool put_lines(const struct writer *w, const struct fragment *f)
 {
     for (int i = 0; i < f->n; i++) {

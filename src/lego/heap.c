@@ -32,6 +32,8 @@ void heap_fini(struct heap *h)
     }
 }
 
+/* Passes over a unit do not check each node they make: whoever enters one sets `bail`, and a heap
+ * that is full, or a refusal, leaves the whole pass. */
 static _Noreturn void leave(struct heap *h)
 {
     if (!h->bail)
@@ -42,6 +44,7 @@ static _Noreturn void leave(struct heap *h)
 static void open_chunk(struct heap *h, size_t least)
 {
     size_t size = least > CHUNK_BYTES ? least : CHUNK_BYTES;
+    /* zeroed, and no piece is ever given out twice: nodes begin as {0} */
     struct heap_chunk *chunk = calloc(1, sizeof *chunk + size);
     if (!chunk) {
         error_memory(h->error, size, "the compilation");
@@ -55,6 +58,7 @@ static void open_chunk(struct heap *h, size_t least)
 
 void *heap_take(struct heap *h, size_t bytes)
 {
+    /* sizes come from declarations of the source; this also keeps the sums below from wrapping */
     if (bytes > (size_t)1 << 40) {
         error_memory(h->error, bytes, "the compilation");
         leave(h);
@@ -87,6 +91,8 @@ char *heap_printf(struct heap *h, const char *format, ...)
     return text;
 }
 
+/* The room is told by n alone: 8, then doubled, so that a list needs no field for it. Lists may
+ * only grow; the old array stays behind in the heap. */
 void heap_grow(struct heap *h, void *items, int n, size_t item_bytes)
 {
     bool full = n == 0 || (n >= 8 && (n & (n - 1)) == 0);

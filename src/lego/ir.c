@@ -12,12 +12,15 @@ int64_t ir_type_size(enum ir_type t)
     case IR_I16: case IR_U16: return 2;
     case IR_I32: case IR_U32: case IR_F32: return 4;
     case IR_I64: case IR_U64: case IR_F64: case IR_PTR: return 8;
+    /* 10 bytes of value, 6 of padding (System V ABI 3.1.2) */
     case IR_F80: return 16;
     case IR_BYTES: case IR_VOID: break;
     }
     return 0;
 }
 
+/* Names as blocks write them (docs/blocks.md), which is part of a block's key: renaming one makes
+ * every cache useless. */
 const char *ir_type_name(enum ir_type t)
 {
     switch (t) {
@@ -52,6 +55,7 @@ bool ir_is_signed(enum ir_type t)
 enum ir_type ir_type_of(const struct type *t)
 {
     switch (t->kind) {
+    /* a _Bool in memory is 0 or 1: conversions to it compare with 0 (lower_expr.c) */
     case TYPE_BOOL: case TYPE_UCHAR: return IR_U8;
     case TYPE_CHAR: case TYPE_SCHAR: return IR_I8; /* plain char is signed on x86-64 */
     case TYPE_SHORT: return IR_I16;
@@ -72,6 +76,8 @@ enum ir_type ir_type_of(const struct type *t)
     return IR_VOID;
 }
 
+/* The call that stands for the address of a thread-local object (lower.c); what it really becomes,
+ * the target decides. */
 bool ir_is_thread_address(const struct ir_instr *i)
 {
     if (i->code != IR_CALL || i->n_args != 1 || i->args[0].value->op != IR_ADDRESS || !i->object)

@@ -8,14 +8,18 @@
 
 #include "lego/ir_fold.h"
 
+/* Hash chains of the floating constants: a source may hold thousands, and each is looked for. */
 enum { CHAINS = 1024 };
 
+/* A builder serves a whole unit, so that functions share their constants. */
 void ir_builder_init(struct ir_builder *b, struct heap *h)
 {
     *b = (struct ir_builder){.heap = h};
     b->chains = heap_take(h, CHAINS * sizeof *b->chains);
 }
 
+/* An IR_INT has its type's value, sign- or zero-extended to 64 bits: equal constants then are
+ * equal numbers, and every fold ends here. */
 int64_t ir_wrap(enum ir_type type, int64_t value)
 {
     switch (type) {
@@ -34,6 +38,8 @@ bool ir_is_comparison(enum ir_op op)
     return op >= IR_EQUAL && op <= IR_GREATER_EQUAL;
 }
 
+/* What the skeleton (calls, returns, switches) moves without computing: the composer does it
+ * itself. */
 bool ir_is_simple(const struct ir_expr *e)
 {
     return e->op == IR_READ || e->op == IR_INT || e->op == IR_ADDRESS;
@@ -78,6 +84,7 @@ static void float_bytes(enum ir_type type, long double value, unsigned char out[
 
 static unsigned hash_bytes(enum ir_type type, const unsigned char bytes[16])
 {
+    /* FNV-1a over all 16 bytes, which float_bytes has cleared */
     unsigned hash = 2166136261u ^ (unsigned)type;
     for (int i = 0; i < 16; i++)
         hash = (hash ^ bytes[i]) * 16777619u;
@@ -100,6 +107,7 @@ static struct ir_object *constant(struct ir_builder *b, enum ir_type type,
     o->size = o->align = size;
     o->name = heap_printf(b->heap, ".LK%d", b->n_constants);
     o->bytes = (unsigned char *)heap_copy(b->heap, (const char *)bytes, (size_t)size);
+    /* chains hold numbers from 1, so that a cleared table is an empty one */
     heap_grow(b->heap, &b->next, b->n_constants, sizeof *b->next);
     b->next[b->n_constants] = b->chains[chain];
     heap_grow(b->heap, &b->constants, b->n_constants, sizeof(struct ir_object *));
@@ -115,6 +123,7 @@ struct ir_expr *ir_float(struct ir_builder *b, enum ir_type type, long double va
     return ir_read(b, constant(b, type, bytes));
 }
 
+/* A floating constant is a read of a constant object: its value has to be fetched from there. */
 bool ir_float_value(const struct ir_expr *e, long double *value)
 {
     if (e->op != IR_READ || e->object->place != IR_CONSTANT)
@@ -171,6 +180,8 @@ static bool holds(enum ir_type wide, enum ir_type narrow)
     return ir_is_signed(wide) && w > n;
 }
 
+/* NULL: the value is not known here, or a conversion that C does not have (6.5.4p4: none between
+ * pointers and floating types). */
 static struct ir_expr *convert_constant(struct ir_builder *b, enum ir_type type, struct ir_expr *a)
 {
     long double real;
@@ -187,6 +198,7 @@ static struct ir_expr *convert_constant(struct ir_builder *b, enum ir_type type,
     return is_integer(type) ? ir_int(b, type, fold_float_to_int(type, real)) : NULL;
 }
 
+/* Narrowing and widening again is kept (it changes values); widening and then anything is not. */
 struct ir_expr *ir_convert(struct ir_builder *b, enum ir_type type, struct ir_expr *a)
 {
     if (a->type == type)
@@ -240,12 +252,15 @@ static bool has_address(const struct ir_expr *e)
     return e->op == IR_ADDRESS && e->value == 0 && !(e->object->decl && e->object->decl->is_weak);
 }
 
+/* What is known at compile time, else NULL. What would trap (a division by 0, an overflow of
+ * INT_MIN / -1) is not folded: it happens when it is executed, if ever. */
 static struct ir_expr *fold_binary(struct ir_builder *b, enum ir_op op, enum ir_type type,
                                    struct ir_expr *x, struct ir_expr *y)
 {
     int64_t integer;
     long double p, q, real;
     if (x->op == IR_INT && y->op == IR_INT) {
+        /* fixed addresses compare as the unsigned numbers they are */
         enum ir_type in = x->type == IR_PTR ? IR_U64 : x->type;
         return fold_int(op, in, x->value, y->value, &integer) ? ir_int(b, type, integer) : NULL;
     }
@@ -256,6 +271,7 @@ static struct ir_expr *fold_binary(struct ir_builder *b, enum ir_op op, enum ir_
     }
     if ((op == IR_EQUAL || op == IR_UNEQUAL) && has_address(x) && ir_is_int(y, 0))
         return ir_int(b, type, op == IR_UNEQUAL);
+    /* two places in one object: their offsets decide (C11 6.5.8p5) */
     if (ir_is_comparison(op) && x->op == IR_ADDRESS && y->op == IR_ADDRESS &&
         x->object == y->object &&
         fold_int(op, IR_I64, x->value, y->value, &integer))
@@ -272,6 +288,7 @@ static struct ir_expr *add_pointer(struct ir_builder *b, enum ir_op op, struct i
     int64_t offset = op == IR_ADD ? y->value : -y->value, sum;
     if (offset == 0)
         return x;
+    /* offsets gather only while their sum has 64 bits; else the additions stay two */
     if (x->op == IR_ADDRESS && !__builtin_add_overflow(x->value, offset, &sum))
         return ir_address(b, x->object, sum);
     if (x->op == IR_ADD && x->b->op == IR_INT && !__builtin_add_overflow(x->b->value, offset, &sum))
@@ -358,6 +375,7 @@ static struct ir_expr *zero(struct ir_builder *b, enum ir_type type)
     return ir_is_float(type) ? ir_float(b, type, 0) : ir_int(b, type, 0);
 }
 
+/* Any int but 0 will do for a branch, so that an int is taken as it is; ir_truth gives 0 or 1. */
 struct ir_expr *ir_condition(struct ir_builder *b, struct ir_expr *a)
 {
     a = promoted(b, a);

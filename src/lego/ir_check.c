@@ -18,6 +18,8 @@ static bool require(struct check *c, bool holds, const char *what)
     return holds;
 }
 
+/* IR's types are ordered so that ranges of them have meanings: narrow and wide integers, floats,
+ * PTR. */
 static bool is_value(enum ir_type t)
 {
     return t <= IR_PTR;
@@ -33,6 +35,8 @@ static bool is_wide_integer(enum ir_type t)
     return t >= IR_I32 && t <= IR_U64;
 }
 
+/* Data, constants and functions belong to the unit, all else to one function, where its number is
+ * its place: frames and slots are looked up by it. */
 static void check_object(struct check *c, const struct ir_object *o)
 {
     if (!require(c, o != NULL, "no object"))
@@ -47,6 +51,8 @@ static void check_object(struct check *c, const struct ir_object *o)
 
 /* ---- expressions ---- */
 
+/* A pointer becomes a 64-bit integer first: blocks have no other conversion of `char*`
+ * (docs/blocks.md). */
 static void check_conversion(struct check *c, const struct ir_expr *e)
 {
     enum ir_type from = e->a->type, to = e->type;
@@ -58,6 +64,7 @@ static void check_conversion(struct check *c, const struct ir_expr *e)
             "pointer converted by way of no 64-bit integer");
 }
 
+/* Invariants 1, 4 and 5 of ir.h. */
 static void check_binary(struct check *c, const struct ir_expr *e)
 {
     enum ir_type x = e->a->type, y = e->b->type;
@@ -153,6 +160,8 @@ static void check_switch(struct check *c, const struct ir_instr *i)
     check_simple(c, i->value, IR_VOID);
     if (c->wrong)
         return;
+    /* bounds are compared in 32 or 64 bits: lowering has promoted what is narrower (C11
+     * 6.8.4.2p5) */
     require(c, i->value->op == IR_READ && is_wide_integer(i->value->type),
             "switch on a wrong value");
     check_label(c, i->label);
@@ -160,6 +169,8 @@ static void check_switch(struct check *c, const struct ir_instr *i)
         check_label(c, i->cases[k].label);
 }
 
+/* Aggregates travel by address, in arguments and results alike; what the ABI makes of it is the
+ * target's. */
 static void check_call(struct check *c, const struct ir_instr *i)
 {
     check_simple(c, i->callee, IR_PTR);
@@ -218,6 +229,7 @@ static void check_flow(struct check *c)
         for (int k = 0; i->code == IR_SWITCH && k < i->n_cases; k++)
             require(c, set[i->cases[k].label], "case that leads nowhere");
     }
+    /* what falls off would run into the next function's code */
     enum ir_code last = f->n_code ? f->code[f->n_code - 1].code : IR_LABEL;
     require(c, last == IR_JUMP || last == IR_RETURN || last == IR_SWITCH,
             "the end can be run over");

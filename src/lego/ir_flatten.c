@@ -6,6 +6,7 @@
 #include "lego/ir.h"
 #include "lego/ir_build.h"
 
+/* One instruction after the other; what they become is appended to `out`. */
 struct flatten {
     struct heap *heap;
     struct ir_function *f;
@@ -57,6 +58,7 @@ static bool branches(const struct ir_expr *e)
 static void into(struct flatten *x, struct ir_object *object, struct ir_expr *e);
 static void branch(struct flatten *x, struct ir_expr *e, int label, bool when);
 
+/* A value that one operation may take: itself, or a temporary that holds it. */
 static struct ir_expr *simple(struct flatten *x, struct ir_expr *e)
 {
     if (ir_is_simple(e))
@@ -117,6 +119,7 @@ static struct ir_expr *operation(struct flatten *x, struct ir_expr *e)
     return copy;
 }
 
+/* Each way writes the object once, last: what it is read for on that way has been read. */
 static void choose(struct flatten *x, struct ir_object *object, struct ir_expr *e)
 {
     int otherwise = ir_label(x->f), end = ir_label(x->f);

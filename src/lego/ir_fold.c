@@ -6,6 +6,8 @@
 
 #include "lego/ir_build.h"
 
+/* A count out of range is undefined (C11 6.5.7p3): left to the program, with whatever the
+ * processor does. */
 static bool shift(enum ir_op op, enum ir_type type, int64_t x, int64_t y, int64_t *out)
 {
     int bits = (int)ir_type_size(type) * 8;
@@ -40,6 +42,8 @@ static bool less(enum ir_type type, int64_t x, int64_t y)
     return ir_is_signed(type) ? x < y : (uint64_t)x < (uint64_t)y;
 }
 
+/* In 64 bits, wrapped to the type at the end: modulo 2^n that gives the same, and overflow, which
+ * is undefined, gets the value that an add or imul would leave. */
 bool fold_int(enum ir_op op, enum ir_type type, int64_t x, int64_t y, int64_t *out)
 {
     uint64_t a = (uint64_t)x, b = (uint64_t)y, r = 0;
@@ -118,6 +122,8 @@ long double fold_round(enum ir_type type, long double value)
     return type == IR_F32 ? (float)value : type == IR_F64 ? (double)value : value;
 }
 
+/* Out of range C leaves it undefined (6.3.1.4p1); saturated here, as gcc's constants are. NaN
+ * becomes 0. */
 int64_t fold_float_to_int(enum ir_type type, long double value)
 {
     int bits = (int)ir_type_size(type) * 8;
@@ -134,6 +140,8 @@ int64_t fold_float_to_int(enum ir_type type, long double value)
     return value < 0x1p63L ? (int64_t)value : (int64_t)(uint64_t)value;
 }
 
+/* All 64-bit integers are exact in the 64-bit mantissa of a long double: the one rounding is the
+ * caller's. */
 long double fold_int_to_float(enum ir_type from, int64_t value)
 {
     return ir_is_signed(from) ? (long double)value : (long double)(uint64_t)value;

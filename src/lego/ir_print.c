@@ -27,6 +27,8 @@ static const char *pointer_text(enum ir_type t)
     return t == IR_PTR ? "char **" : ir_type_name(t);
 }
 
+/* The literal has e's type by its suffix and value. The least numbers have no literal in C: their
+ * digits would be one too large before the minus (C11 6.4.4.1p5). */
 static void print_digits(const struct ir_printer *p, const struct ir_expr *e)
 {
     const char *suffix = e->type == IR_U32   ? "U"
@@ -58,6 +60,7 @@ static void print_int(const struct ir_printer *p, const struct ir_expr *e, bool 
     buf_puts(p->out, parens ? ")" : "");
 }
 
+/* Offsets count bytes: the object is bytes, or its address has been cast to char *. */
 static void print_address(const struct ir_printer *p, const struct ir_expr *e)
 {
     const struct ir_object *o = e->object;

@@ -16,6 +16,8 @@ struct declarator {
     const char *type, *suffix;
 };
 
+/* A field's type as C that cc lays out to the same size; what it means does not matter, as records
+ * are passed and copied whole only. */
 static struct declarator field_text(struct unit_printer *p, const struct type *t)
 {
     if (t->kind == TYPE_RECORD || type_is_pair(t))
@@ -35,12 +37,14 @@ static struct declarator field_text(struct unit_printer *p, const struct type *t
 /* The alignment that moves a packed record's next byte from `end` to `offset`; 0: none does. */
 static int64_t alignment_for(int64_t end, int64_t offset)
 {
+    /* a page is the largest alignment that headers ask for; pad_bits() fills what none explains */
     for (int64_t a = 1; a <= 4096; a *= 2)
         if ((end + a - 1) / a * a == offset)
             return a;
     return 0;
 }
 
+/* Unnamed bit-fields are padding in C, and of any number of bits. */
 static void pad_bits(struct buf *out, int64_t bits)
 {
     for (; bits > 0; bits -= 64)
@@ -140,6 +144,8 @@ static void print_span(struct buf *out, const struct ir_data *d, int64_t from, i
         buf_printf(out, "    \".zero %" PRId64 "\\n\"\n", to - from);
 }
 
+/* As assembly at file scope, which cc passes on unread: no initialiser of C could say such
+ * mixtures of bytes and addresses. */
 static void print_datum(struct buf *out, const struct ir_data *d)
 {
     const struct ir_object *o = d->object;

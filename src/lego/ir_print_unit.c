@@ -9,6 +9,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+/*
+ * A letter for the place of an object, so that functions, statics and locals cannot meet each other
+ * or the C library; asm labels say the real names. What C does not take in a name becomes $.
+ */
 const char *print_name(struct unit_printer *p, const struct ir_object *o)
 {
     const char *prefix = o->place == IR_FUNCTION ? "f_" : o->place == IR_STATIC ? "g_"
@@ -47,6 +51,7 @@ static const char *passed_text(struct unit_printer *p, const struct type *t)
 static const char *parameter_text(struct unit_printer *p, const struct decl *function, int i)
 {
     const struct type *t = function->params[i]->type;
+    /* an old-style definition gets its floats as doubles (C11 6.5.2.2p6) */
     bool promoted = function->type->no_prototype && t->kind == TYPE_FLOAT;
     return promoted ? "double" : passed_text(p, t);
 }
@@ -102,8 +107,10 @@ static void declare_static(struct unit_printer *p, const struct ir_object *o)
 
 static void declare_global(struct unit_printer *p, const struct ir_object *o)
 {
+    /* of a function: print_local() declares it */
     if (o->id >= 0)
         return;
+    /* also by name: a library function may be declared by the program and again by lowering */
     for (int i = p->n_globals - 1; i >= 0; i--)
         if (p->globals[i] == o || (strcmp(p->globals[i]->name, o->name) == 0 &&
                                    p->globals[i]->place == o->place))
@@ -172,6 +179,7 @@ static void print_parameters(struct unit_printer *p, const struct decl *d)
 static void print_argument_types(struct unit_printer *p, const struct ir_instr *i)
 {
     const struct type *t = i->callee_type;
+    /* the types of the arguments decide then, which are promoted already */
     if (t->no_prototype) {
         buf_puts(p->out, "()");
         return;
@@ -203,6 +211,7 @@ static void print_call(const struct ir_printer *printer, const struct ir_instr *
         buf_puts(p->out, ");\n"); /* no function: memory of the caller's frame */
         return;
     }
+    /* cc finds the place of a _Thread_local itself */
     if (ir_is_thread_address(i)) {
         buf_printf(p->out, "%s = ", print_name(p, i->object));
         ir_print_expr(printer, i->args[0].value);
@@ -233,6 +242,7 @@ static void print_call(const struct ir_printer *printer, const struct ir_instr *
     buf_puts(p->out, "); }\n");
 }
 
+/* Cases as ranges (GNU), which also says single values. */
 static void print_switch(const struct ir_printer *printer, const struct ir_instr *i)
 {
     struct unit_printer *p = printer->context;
@@ -240,6 +250,7 @@ static void print_switch(const struct ir_printer *printer, const struct ir_instr
     ir_print_expr(printer, i->value);
     buf_puts(p->out, ") {\n");
     for (int k = 0; k < i->n_cases; k++) {
+        /* not by name: a case must be a constant */
         struct ir_expr low = {.op = IR_INT, .type = i->value->type, .value = i->cases[k].low};
         struct ir_expr high = {.op = IR_INT, .type = i->value->type, .value = i->cases[k].high};
         buf_puts(p->out, "    case ");

@@ -119,6 +119,7 @@ static void join_results(struct tidy *t)
     for (int i = 0; i < t->f->n_code; i++)
         if (!t->dropped[i])
             count_instr(&t->f->code[i], reads);
+    /* the two must be neighbours: anything between could read or write x */
     for (int i = 0; i + 1 < t->f->n_code; i++) {
         struct ir_instr *call = &t->f->code[i], *copy = call + 1;
         if (t->dropped[i] || t->dropped[i + 1] || call->code != IR_CALL || copy->code != IR_ASSIGN)
@@ -146,6 +147,7 @@ static void drop_temporaries(struct tidy *t)
         struct ir_object *o = f->objects[i];
         if (o->place == IR_TEMPORARY && !uses[i])
             continue;
+        /* numbers stay without gaps, so that equal sources give equal dumps */
         if (o->place == IR_TEMPORARY && o->type != IR_BYTES && o->id != n)
             o->name = heap_printf(t->heap, "t%d", n); /* as ir_temporary() would call it */
         o->id = n;
@@ -170,6 +172,7 @@ static void compact(struct tidy *t)
         if (!t->dropped[i])
             f->code[n++] = f->code[i];
     }
+    /* a region may end with the function */
     moved[f->n_code] = n;
     for (int i = 0; i < f->n_regions; i++) {
         f->regions[i].first = moved[f->regions[i].first];

@@ -10,6 +10,7 @@
 /* Bytes of the UTF-8 character at s (n left), 0 when it is none. */
 static size_t character(const unsigned char *s, size_t n)
 {
+    /* By length, the least character that needs so many bytes: longer forms are not UTF-8. */
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     if (s[0] < 0x80)
         return 1;
@@ -28,6 +29,7 @@ static size_t character(const unsigned char *s, size_t n)
 
 json_t *json_line_text(const char *bytes, size_t n)
 {
+    /* nearly always it is UTF-8 already */
     json_t *value = json_stringn(n ? bytes : "", n);
     if (value)
         return value;
@@ -37,6 +39,7 @@ json_t *json_line_text(const char *bytes, size_t n)
         size_t length = character((const unsigned char *)bytes + i, n - i);
         if (!(length ? buf_append(&clean, bytes + i, length) : buf_puts(&clean, "\xef\xbf\xbd")))
             break;
+        /* a replacement character for each bad byte */
         i += length ? length : 1;
     }
     if (!clean.failed && clean.data)
@@ -76,6 +79,8 @@ ashlar_status json_line_each(const char *name, const char *text, size_t length, 
             blank++;
         if (blank < n) {
             json_error_t why;
+            /* of two equal keys another reader may take the other one; zero bytes are left for the
+             * caller to refuse */
             json_t *object = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
             if (!json_is_object(object)) {
                 status = error_set(err, ASHLAR_BAD_INPUT, "%s:%d: not a JSON object: %s", name,

@@ -45,6 +45,7 @@ static int find_exit(const struct block *block, const char *name)
 
 /* ---- registers (c, d) ---- */
 
+/** rbx, r12 to r15 (System V ABI 3.2.1); rsp and rbp are rule c's. */
 static bool is_callee_saved(int index)
 {
     return index == X86_BX || index >= 12;
@@ -97,12 +98,14 @@ static bool check_bare_memory(const struct lint *l, const struct fragment_operan
         return REFUSE(l, "line %d: the offset %" PRId64 " does not fit 32 bits", line, o->value);
     if (o->base == SP) {
         bool inside = o->value >= -X86_SCRATCH_BYTES && o->value + width <= 0;
+        /* an address of scratch could be kept, an index could lead out of it */
         if (is_address || o->index >= 0 || !inside)
             return REFUSE(
                 l, "line %d: rule c: of rsp only -%d(%%rsp) to -1(%%rsp) are usable, as scratch",
                 line, X86_SCRATCH_BYTES);
         return true;
     }
+    /* digits would be right in one frame, or at one address, only */
     if (o->base == BP || o->base == IP)
         return REFUSE(
             l, "line %d: rule a: a place in the frame or in data is named: v1(%%rbp), g1(%%rip)",
@@ -114,6 +117,8 @@ static bool check_bare_memory(const struct lint *l, const struct fragment_operan
     return true;
 }
 
+/** Slots lie in the frame. Data, constants and functions are reached from rip, where the encoding
+ * has no place for an index. */
 static bool check_base(const struct lint *l, const struct fragment_operand *o,
                        const struct block_operand *operand)
 {
@@ -162,6 +167,7 @@ static bool check_memory(const struct lint *l, const struct fragment_operand *o,
     if (!operand)
         return REFUSE(l, "line %d: rule a: the block has no operand %s", l->line->number,
                       o->symbol);
+    /* as a displacement, c1(%rax): with this use's value it is an offset like any other */
     if (operand->kind == OPERAND_LITERAL) {
         struct fragment_operand plain = *o;
         plain.symbol[0] = '\0';
@@ -189,11 +195,14 @@ static bool check_immediate(const struct lint *l, const struct fragment_operand 
         return REFUSE(l, "line %d: rule a: $%s is not a literal of the block%s", line, o->symbol,
                       operand ? " (an address is taken with leaq)" : "");
     int64_t value = (int64_t)((uint64_t)operand->value + (uint64_t)o->value);
+    /* both readings of a narrow number, as assemblers take $255 and $-1 for a byte; at 64 bits the
+     * field has 32 and is extended by its sign */
     int64_t low = width == 1 ? INT8_MIN : width == 2 ? INT16_MIN : INT32_MIN;
     int64_t high = width == 1   ? UINT8_MAX
                    : width == 2 ? UINT16_MAX
                    : width == 4 ? UINT32_MAX
                                 : INT32_MAX;
+    /* assembled as movabs where it must be */
     bool wide_move = width == 8 && strncmp(l->line->mnemonic, "mov", 3) == 0 && number == 0 &&
                      l->line->operands[1].kind == FRAGMENT_REGISTER;
     if (!wide_move && (value < low || value > high))
@@ -249,6 +258,7 @@ static bool check_lines(const struct fragment *f, const struct block *block,
             return false;
         if (!f->lines[i].mnemonic[0])
             continue;
+        /* the instruction's shape first: it tells the widths that operands are checked with */
         if (!x86_effect(&f->lines[i], &effects[i], why, sizeof why))
             return REFUSE(&l, "line %d: %s", f->lines[i].number, why);
         for (int k = 0; k < f->lines[i].n_operands; k++)

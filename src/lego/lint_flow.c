@@ -56,6 +56,7 @@ static unsigned xmm_mask(int width)
 
 /* ---- reads ---- */
 
+/** rsp, rbp and rip are defined throughout. */
 static bool need_gpr(const struct flow *f, const struct fragment_line *line,
                      const struct flow_state *s, int reg, int width)
 {
@@ -79,6 +80,7 @@ static bool need_operand_registers(const struct flow *f, const struct fragment_l
     if (o->kind == FRAGMENT_MEMORY)
         return (o->base < 0 || need_gpr(f, line, s, o->base, 8)) &&
                (o->index < 0 || need_gpr(f, line, s, o->index, 8));
+    /* xor of a register with itself (ZEROES) does not depend on what was in it */
     if (o->kind != FRAGMENT_REGISTER || !(e->access[i] & X86_READS) || e->special == X86_ZEROES ||
         X86_KIND(o->reg) == X86_ST)
         return true;
@@ -96,6 +98,8 @@ static bool is_scratch(const struct fragment_operand *o)
     return o->kind == FRAGMENT_MEMORY && o->base == X86_REG(X86_R64, X86_SP);
 }
 
+/** Byte by byte, as what is written narrow may be read wide. That it lies inside the 128 bytes,
+ * lint.c has checked. */
 static bool need_scratch(const struct flow *f, const struct fragment_line *line,
                          const struct x86_effect *e, const struct flow_state *s, int i)
 {
@@ -135,6 +139,7 @@ static bool check_reads(const struct flow *f, int at, const struct flow_state *s
 
 /* ---- writes ---- */
 
+/** A 32-bit result clears the upper half, narrower ones keep what is above them (SDM 3.4.1.1). */
 static void write_gpr(struct flow_state *s, int reg, int width)
 {
     unsigned char *parts = &s->gpr[X86_INDEX(reg)];
@@ -166,6 +171,8 @@ static void write_scratch(struct flow_state *s, const struct x86_effect *e,
         s->cw_saved = NO_SAVED_CW;
 }
 
+/** What is lost stays lost until written again. A shift by %cl may write nothing (a count of 0):
+ * then a flag is defined only if it was before, too. */
 static void apply_flags(const struct x86_effect *e, struct flow_state *s)
 {
     unsigned touched = e->flags_written | e->flags_lost;
@@ -192,6 +199,7 @@ static void apply(const struct fragment_line *line, const struct x86_effect *e,
             write_gpr(s, X86_REG(X86_R64, r), e->implied_width == 1 ? 2 : e->implied_width);
     apply_flags(e, s);
     s->depth += e->x87_delta;
+    /* a copy of the changed word restores nothing */
     if (e->special == X86_SAVES_CW && !s->cw_changed)
         s->cw_saved = (int)line->operands[0].value;
     if (e->special == X86_LOADS_CW)
@@ -270,6 +278,7 @@ static bool step(const struct flow *f, int at)
     return meet(f, &s, at + 1, line->number);
 }
 
+/** To the fixed point: a state only shrinks, so each line is done a bounded number of times. */
 static bool iterate(const struct flow *f)
 {
     int n = f->fragment->n;

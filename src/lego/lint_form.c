@@ -8,6 +8,7 @@
 
 #include "lego/lint_form.h"
 
+/** The words are kept apart from their line number, which the caller knows (lint.c). */
 bool x86_refuse(const struct match *m, const char *format, ...)
 {
     va_list args;
@@ -150,6 +151,8 @@ static bool immediate_fits(const struct match *m, int width)
 
 /* ---- forms: general registers ---- */
 
+/** mov and its kin, and what only compares: the second operand is the destination or is read
+ * too. */
 static bool form_two(struct match *m, int destination)
 {
     if (!need_operands(m, 2, 2) || !find_width(m) || !not_both_memory(m) ||
@@ -240,6 +243,7 @@ static bool form_imul(struct match *m)
         !general(m, 0, m->width, n == 2, true) || !immediate_fits(m, m->width))
         return false;
     set_access(m, 0, m->width, X86_READS);
+    /* imul source, register */
     if (n == 2) {
         set_access(m, 1, m->width, X86_READS | X86_WRITES);
         return true;
@@ -258,6 +262,7 @@ static bool form_shift(struct match *m)
     bool rotates = m->row.read != 0;
     if (!need_operands(m, 1, 2) || !find_width(m) || !general(m, last, m->width, true, false))
         return false;
+    /* without a count operand: by 1 */
     int64_t count = 1;
     bool known = true;
     if (last == 1) {
@@ -273,13 +278,17 @@ static bool form_shift(struct match *m)
     }
     set_access(m, last, m->width, X86_READS | X86_WRITES);
     count &= m->width == 8 ? 63 : 31; /* as the processor does, for narrow operands too */
+    /* shifts set SF, ZF and PF by their result, rotations do not */
     unsigned touched = rotates ? X86_CF | X86_OF : X86_ALL;
     unsigned lost = rotates ? 0 : X86_AF;
+    /* OF is defined for a shift by 1 only, CF not once the count exceeds the width (SDM,
+     * SAL/SHR) */
     if (!known || count != 1)
         lost |= X86_OF;
     if (!known || count >= m->width * 8)
         lost |= X86_CF;
     m->effect->flags_may_stay = !known; /* a count of 0 in %cl writes no flag */
+    /* nothing is written at all */
     if (known && count == 0)
         touched = lost = 0;
     m->effect->flags_written = touched & ~lost;
@@ -431,6 +440,7 @@ static bool form_int_to_sse(struct match *m)
     return true;
 }
 
+/** find_width() passes over the xmm register: only general ones have a width of their own. */
 static bool form_sse_to_int(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !xmm_or_memory(m, 0) || !find_width(m) ||
@@ -447,6 +457,7 @@ static bool form_movd(struct match *m)
     int width = m->row.a;
     if (!need_operands(m, 2, 2))
         return false;
+    /* of two xmm registers the destination; the source is then `other` */
     int vector = is_reg(m, 1, X86_XMM) ? 1 : 0;
     int other = 1 - vector;
     if (!xmm(m, vector))
@@ -493,6 +504,8 @@ static bool st(const struct match *m, int i)
     return is_reg(m, i, X86_ST) || x86_refuse(m, "%s takes %%st registers", m->line->mnemonic);
 }
 
+/** fxch alone means st(0) and st(1); fld copies a register to the top, fstp moves the top
+ * into one. */
 static bool form_x87_reg(struct match *m)
 {
     int n = m->line->n_operands;
@@ -521,6 +534,7 @@ static bool form_x87_pop(struct match *m)
     return true;
 }
 
+/** In AT&T order the top is the second operand, and must be: the instruction has no other form. */
 static bool form_x87_compare(struct match *m)
 {
     if (!need_operands(m, 2, 2) || !st(m, 0) || !st(m, 1))

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** In the order of the processor's encoding, which X86_INDEX is: ah is number 0 here, being part of
+ * rax. */
 static const char *const low_names[][8] = {
     [X86_R8] = {"al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil"},
     [X86_R8H] = {"ah", "ch", "dh", "bh", "", "", "", ""},
@@ -21,6 +23,7 @@ static int numbered(const char *name)
     static const char suffixes[] = {'b', 'w', 'd', '\0'};
     static const enum x86_kind kinds[] = {X86_R8, X86_R16, X86_R32, X86_R64};
     char *end;
+    /* no sign, blank or leading zero, which strtol() would take */
     if (name[0] != 'r' || name[1] < '1' || name[1] > '9')
         return -1;
     long i = strtol(name + 1, &end, 10);
@@ -41,6 +44,7 @@ int x86_register(const char *name)
     if (strncmp(name, "xmm", 3) == 0 && name[3] >= '0' && name[3] <= '9') {
         char *end;
         long i = strtol(name + 3, &end, 10);
+        /* "xmm01" is no name */
         bool spelled_once = name[3] != '0' || name[4] == '\0';
         return *end == '\0' && i < 16 && spelled_once ? X86_REG(X86_XMM, (int)i) : -1;
     }

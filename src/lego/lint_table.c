@@ -14,11 +14,16 @@
 
 enum {
     ARITH = X86_ALL,
-    LOGIC = X86_ALL & ~X86_AF,
+    LOGIC = X86_ALL & ~X86_AF, /* and, or, xor, test: AF is undefined */
     COUNT = X86_ALL & ~X86_CF, /* inc and dec */
     RA = 1 << X86_AX, RD = 1 << X86_DX
 };
 
+/**
+ * Columns: name, form, suffixes, a, b, flags written, lost (undefined from then on), read,
+ * registers implied as read and as written. Names that are complete have no suffixes. mul, imul and
+ * div of bytes are left out: they compute in ax alone, not in a pair.
+ */
 static const struct row rows[] = {
     {"mov", MOV, "bwlq", 0, 0, 0, 0, 0, 0, 0},
     {"movabs", MOVABS, "q", 8, 8, 0, 0, 0, 0, 0},
@@ -49,8 +54,10 @@ static const struct row rows[] = {
     {"sal", SHIFT, "bwlq", 0, 0, 0, 0, 0, 0, 0},
     {"shr", SHIFT, "bwlq", 0, 0, 0, 0, 0, 0, 0},
     {"sar", SHIFT, "bwlq", 0, 0, 0, 0, 0, 0, 0},
+    /* read marks a rotation, which leaves all flags but CF and OF alone (form_shift) */
     {"rol", SHIFT, "bwlq", 0, 0, 0, 0, X86_CF, 0, 0},
     {"ror", SHIFT, "bwlq", 0, 0, 0, 0, X86_CF, 0, 0},
+    /* sign extensions: of the accumulator into itself, or into dx (cwtd, cltd, cqto) */
     {"cbtw", IMPLIED, "", 1, 2, 0, 0, 0, RA, RA},
     {"cwtl", IMPLIED, "", 2, 4, 0, 0, 0, RA, RA},
     {"cltq", IMPLIED, "", 4, 8, 0, 0, 0, RA, RA},
@@ -62,8 +69,11 @@ static const struct row rows[] = {
     {"bswap", BSWAP, "lq", 0, 0, 0, 0, 0, 0, 0},
     {"nop", NOTHING, "", 0, 0, 0, 0, 0, 0, 0},
 
+    /* between registers these keep the upper half of the destination, from memory they clear it */
     {"movss", SSE_SCALAR_MOVE, "", 4, 4, 0, 0, 0, 0, 0},
     {"movsd", SSE_SCALAR_MOVE, "", 8, 8, 0, 0, 0, 0, 0},
+    /* these want memory at multiples of 16, which slots need not be: registers only
+     * (form_sse_copy) */
     {"movaps", SSE_COPY, "", 16, 16, 0, 0, 0, 0, 0},
     {"movapd", SSE_COPY, "", 16, 16, 0, 0, 0, 0, 0},
     {"movdqa", SSE_COPY, "", 16, 16, 0, 0, 0, 0, 0},
@@ -86,6 +96,7 @@ static const struct row rows[] = {
     {"sqrtsd", SSE_FROM, "", 8, 8, 0, 0, 0, 0, 0},
     {"cvtss2sd", SSE_FROM, "", 4, 8, 0, 0, 0, 0, 0},
     {"cvtsd2ss", SSE_FROM, "", 8, 4, 0, 0, 0, 0, 0},
+    /* ZF, PF and CF tell the result, OF, SF and AF are cleared: all are written */
     {"ucomiss", SSE_COMPARE, "", 4, 4, ARITH, 0, 0, 0, 0},
     {"ucomisd", SSE_COMPARE, "", 8, 8, ARITH, 0, 0, 0, 0},
     {"comiss", SSE_COMPARE, "", 4, 4, ARITH, 0, 0, 0, 0},
@@ -104,10 +115,12 @@ static const struct row rows[] = {
     {"por", SSE_LOGIC, "", 16, 16, 0, 0, 0, 0, 0},
     {"cvtsi2ss", INT_TO_SSE, "lq", 0, 4, 0, 0, 0, 0, 0},
     {"cvtsi2sd", INT_TO_SSE, "lq", 0, 8, 0, 0, 0, 0, 0},
+    /* truncation, as C converts; cvtss2si would follow the rounding mode */
     {"cvttss2si", SSE_TO_INT, "lq", 4, 0, 0, 0, 0, 0, 0},
     {"cvttsd2si", SSE_TO_INT, "lq", 8, 0, 0, 0, 0, 0, 0},
     {"movd", MOVD, "", 4, 4, 0, 0, 0, 0, 0},
 
+    /* x87: a is the operand's bytes, b the change of the stack or POPS (lint_form.h) */
     {"flds", X87_LOAD, "", 4, 1, 0, 0, 0, 0, 0},
     {"fldl", X87_LOAD, "", 8, 1, 0, 0, 0, 0, 0},
     {"fldt", X87_LOAD, "", 10, 1, 0, 0, 0, 0, 0},
@@ -119,6 +132,7 @@ static const struct row rows[] = {
     {"fstl", X87_STORE, "", 8, 0, 0, 0, 0, 0, 0},
     {"fstps", X87_STORE, "", 4, POPS, 0, 0, 0, 0, 0},
     {"fstpl", X87_STORE, "", 8, POPS, 0, 0, 0, 0, 0},
+    /* ten bytes can only be stored by popping: there is no fstt */
     {"fstpt", X87_STORE, "", 10, POPS, 0, 0, 0, 0, 0},
     {"fists", X87_STORE, "", 2, 0, 0, 0, 0, 0, 0},
     {"fistl", X87_STORE, "", 4, 0, 0, 0, 0, 0, 0},
@@ -158,12 +172,16 @@ static const struct row rows[] = {
     {"fcomi", X87_COMPARE, "", 0, 0, X86_ZF | X86_PF | X86_CF, X86_OF | X86_SF | X86_AF, 0, 0, 0},
     {"fcomip", X87_COMPARE, "", 0, POPS, X86_ZF | X86_PF | X86_CF, X86_OF | X86_SF | X86_AF, 0, 0,
      0},
+    /* rounding for conversions to integers; the flow sees to it that the word is restored
+     * (rule d) */
     {"fnstcw", X87_CONTROL, "", 2, 0, 0, 0, 0, 0, 0},
     {"fldcw", X87_CONTROL, "", 2, 1, 0, 0, 0, 0, 0},
 };
 
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
+/** Flags that a condition reads, all its spellings: what an instruction has left undefined must not
+ * decide a branch (rule b). */
 static const struct {
     const char *name;
     unsigned reads;
@@ -216,6 +234,8 @@ static bool match_condition(const char *rest, int n, unsigned *reads)
     return false;
 }
 
+/** j, set, cmov and a condition. A cmov is tried as a whole first: the l of cmovl is "less", only
+ * that of cmovll is the width. */
 static bool find_conditional(struct match *m, const char *name)
 {
     m->row = (struct row){.suffixes = ""};
@@ -270,6 +290,8 @@ static bool find_sse_compare(struct match *m, const char *name)
     return false;
 }
 
+/** The first row that fits wins: a name with one suffix, or complete. Conditions come last, since
+ * jmp begins like a jump on a condition. */
 static bool find_row(struct match *m)
 {
     const char *name = m->line->mnemonic;

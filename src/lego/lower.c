@@ -27,6 +27,7 @@ static void set_shape(struct ir_object *o, const struct decl *d)
     const struct type *t = d->type;
     o->type = ir_type_of(t);
     o->size = t->size > 0 ? t->size : 0;
+    /* _Alignas may only make it stricter (C11 6.7.5p4) */
     o->align = t->align > d->align ? t->align : d->align;
     if (o->align < 1)
         o->align = 1;
@@ -40,6 +41,7 @@ static struct ir_object *global_object(struct lower *l, struct decl *d)
     bool function = d->type->kind == TYPE_FUNCTION;
     struct ir_object *o = ir_new_object(l->heap, NULL, function ? IR_FUNCTION : IR_STATIC);
     set_shape(o, d);
+    /* __builtin_memcpy is memcpy */
     const char *library = d->body ? NULL : builtin_library_name(d->name);
     o->name = library ? library : d->symbol ? d->symbol : d->name;
     d->lowered = o;
@@ -84,6 +86,7 @@ static struct ir_object *local_object(struct lower *l, struct decl *d)
 
 struct ir_object *lower_object(struct lower *l, struct decl *d)
 {
+    /* one home per entity, also from different functions for statics */
     if (d->lowered)
         return d->lowered;
     bool automatic = d->storage == STORAGE_AUTO || d->storage == STORAGE_PARAMETER;
@@ -124,6 +127,7 @@ static void insert_thread_addresses(struct lower *l)
     added = f->n_code - n;
     struct ir_instr *moved = heap_take(l->heap, (size_t)added * sizeof *moved);
     memcpy(moved, f->code + n, (size_t)added * sizeof *moved);
+    /* n_code has room for both: they were emitted at the end first */
     memmove(f->code + added, f->code, (size_t)n * sizeof *moved);
     memcpy(f->code, moved, (size_t)added * sizeof *moved);
     for (int i = 0; i < f->n_regions; i++) {
@@ -155,6 +159,8 @@ struct ir_object *lower_function(struct lower *l, const char *symbol)
     return o;
 }
 
+/* Code behind a jump is dropped until the next label: no block should be asked for that nobody
+ * reaches. */
 struct ir_instr *lower_emit(struct lower *l, enum ir_code code)
 {
     if (!l->f)
@@ -255,6 +261,7 @@ static void lower_definition(struct lower *l, struct ir_function *f)
     if (l->n_threads)
         insert_thread_addresses(l);
     ir_tidy(&l->build, f);
+    /* a mistake of ours costs this function, not a wrong program */
     const char *wrong = ir_check(l->heap, f);
     if (wrong)
         heap_fail(l->heap, d->at, "internal error: %s: %s", d->name, wrong);
@@ -286,6 +293,7 @@ static const char *try(struct lower *l, struct decl *d, struct ir_function *f)
     h->error = outer_error;
     if (error.status == ASHLAR_BAD_INPUT)
         return heap_copy(h, error.message, strlen(error.message));
+    /* no memory: for everybody */
     if (error.status != ASHLAR_OK) {
         if (outer_error)
             *outer_error = error;
@@ -358,6 +366,7 @@ static bool is_root(const struct decl *d)
 
 static void lower_all(struct lower *l)
 {
+    /* the field is ours; it may stem from another lowering of this unit */
     for (int i = 0; i < l->unit->n; i++)
         l->unit->decls[i]->lowered = NULL;
     for (int i = 0; i < l->unit->n; i++)

@@ -51,6 +51,8 @@ enum {
     N_MATH = sizeof mathematics / sizeof *mathematics
 };
 
+/* The call is then an ordinary one of that function: it may be slower than gcc's, it means the
+ * same. */
 const char *builtin_library_name(const char *name)
 {
     if (!name || strncmp(name, "__builtin_", 10) != 0)
@@ -128,6 +130,7 @@ static struct ir_expr *sign_bit(struct builtin *b)
 {
     struct ir_object *t = ir_temporary(b->l->heap, b->l->f, b->x->type);
     lower_assign(b->l, t, b->x);
+    /* the sign is the highest bit: of an x87 number in its bytes 8 and 9 */
     enum ir_type as = t->type == IR_F32 ? IR_I32 : t->type == IR_F64 ? IR_I64 : IR_I16;
     struct ir_expr *at = ir_address(&b->l->build, t, t->type == IR_F80 ? 8 : 0);
     struct ir_expr *bits = ir_load(&b->l->build, as, at, false);
@@ -142,12 +145,14 @@ static bool classify(struct builtin *b, struct ir_expr **out)
     int which = 0, n = sizeof names / sizeof *names;
     while (which < n && strcmp(b->name, names[which]) != 0)
         which++;
+    /* sign_bit() needs memory, which a static initialiser has not */
     if (which == n || (which >= 6 && !b->l->f))
         return false;
     b->x = value_of(b, 0);
     if (!ir_is_float(b->x->type))
         b->x = ir_convert(&b->l->build, IR_F64, b->x);
     switch (which) {
+    /* only a NaN differs from itself */
     case 0: *out = op(b, IR_UNEQUAL, b->x, b->x); break;
     case 1: *out = op(b, IR_LOGICAL_OR, is_infinite(b, 1), is_infinite(b, -1)); break;
     case 2: *out = op(b, IR_SUBTRACT, is_infinite(b, 1), is_infinite(b, -1)); break;
@@ -226,6 +231,7 @@ static struct ir_expr *swapped(struct builtin *b, int bytes)
     struct ir_expr *x = ir_convert(&b->l->build, t, value_of(b, 0)), *sum = NULL;
     for (int i = 0; i < bytes; i++) {
         struct ir_expr *byte = op(b, IR_SHIFT_RIGHT, x, integer(b, IR_I32, i * 8));
+        /* the topmost byte has only zeros above it; a short has been promoted */
         if (i < bytes - 1 || bytes == 2)
             byte = op(b, IR_AND, byte, integer(b, t, 255));
         byte = op(b, IR_SHIFT_LEFT, byte, integer(b, IR_I32, (bytes - 1 - i) * 8));
@@ -238,7 +244,7 @@ static struct ir_expr *swapped(struct builtin *b, int bytes)
 static struct ir_expr *counted(struct builtin *b, const char *helper, int too_many)
 {
     struct ir_expr *x = value_of(b, 0);
-    enum ir_type wide = ir_is_signed(x->type) ? IR_I64 : IR_U64; /* ffs has a signed operand */
+    enum ir_type wide = ir_is_signed(x->type) ? IR_I64 : IR_U64; /* clrsb has a signed operand */
     int excess = ir_type_size(x->type) < 8 ? too_many : 0;
     x = ir_convert(&b->l->build, IR_U64, ir_convert(&b->l->build, wide, x));
     struct ir_object *t = ir_temporary(b->l->heap, b->l->f, IR_I32);
@@ -292,6 +298,8 @@ static struct ir_expr *wrapped(struct builtin *b, enum ir_op code, enum ir_type 
         *overflow = code == IR_ADD ? op(b, IR_LESS, r, x) : op(b, IR_LESS, x, y);
     } else {
         struct ir_expr *other = code == IR_ADD ? op(b, IR_XOR, y, r) : op(b, IR_XOR, x, y);
+        /* a sum's sign differs from both operands', or a difference's from x's where the signs of
+         * x and y differ */
         *overflow = op(b, IR_LESS, op(b, IR_AND, op(b, IR_XOR, x, r), other), none);
     }
     return r;
@@ -355,6 +363,7 @@ static bool overflow_arithmetic(struct builtin *b, struct ir_expr **out)
     } else {
         lower_refuse(b->l, b->call->at, "overflow builtin on operands of mixed 64-bit types");
     }
+    /* the store may change what it is computed from */
     overflow = lower_stable(b->l, overflow);
     place_write(b->l, place_at(b->l, at), to, r);
     *out = ir_convert(&b->l->build, IR_U8, overflow);
@@ -381,11 +390,14 @@ static bool hints(struct builtin *b, struct ir_expr **out)
     } else if (strcmp(n, "prefetch") == 0) {
         rest_for_effects(b, 0);
     } else if (strcmp(n, "trap") == 0) {
+        /* ends by another signal than gcc's ud2, but ends */
         lower_library(b->l, "abort", NULL, 0, NULL);
     } else if (strcmp(n, "object_size") == 0 && b->call->n_args == 2) {
         struct ir_expr *kind = lower_value(b->l, b->call->args[1]);
         if (kind->op != IR_INT)
             return false;
+        /* as gcc answers when it cannot tell: kinds 2 and 3 ask for the least size, 0 and 1 for
+         * the largest */
         *out = integer(b, IR_U64, kind->value & 2 ? 0 : -1); /* not known */
     } else {
         return strcmp(n, "unreachable") == 0;

@@ -77,6 +77,7 @@ static void call(struct lower *l, struct expr *e, struct ir_object *result, stru
 struct ir_expr *lower_call(struct lower *l, struct expr *e, bool wanted)
 {
     struct ir_expr *value;
+    /* in a static initialiser only builtins that are constants, such as __builtin_inf() */
     if (!l->f && !has_effects(e->a) && lower_builtin(l, e, &value))
         return value; /* of a constant */
     if (!l->f)
@@ -121,6 +122,7 @@ void lower_library(struct lower *l, const char *symbol, struct ir_expr *const *a
                    struct ir_object *result)
 {
     struct type *type = heap_take(l->heap, sizeof *type);
+    /* of exactly the types that are passed: nothing is left to be promoted */
     type->kind = TYPE_FUNCTION;
     type->size = type->align = 1;
     type->plain = type;

@@ -61,6 +61,7 @@ static struct ir_expr *step_of(struct lower *l, const struct type *t, struct loc
 static struct ir_expr *pointer_difference(struct lower *l, struct ir_expr *x, struct ir_expr *y,
                                           struct ir_expr *step, struct location at)
 {
+    /* an empty struct (GNU): the division would trap */
     if (ir_is_int(step, 0))
         lower_refuse(l, at, "difference of pointers to an empty type");
     x = ir_convert(&l->build, IR_I64, x);
@@ -90,6 +91,7 @@ struct ir_expr *lower_arithmetic(struct lower *l, enum expr_kind op, struct ir_e
     bool additive = op == EXPR_ADD || op == EXPR_SUBTRACT;
     if (additive && x->type == IR_PTR && y->type == IR_PTR)
         return pointer_difference(l, x, y, step_of(l, a, at), at);
+    /* 2 + p, which C allows and subtraction does not */
     if (additive && y->type == IR_PTR)
         return lower_arithmetic(l, op, y, b, x, a, at);
     if (additive && x->type == IR_PTR) {
@@ -149,6 +151,7 @@ static struct ir_expr *cast(struct lower *l, struct expr *e)
         lower_effects(l, e->a);
         return NULL;
     }
+    /* to a real number: the imaginary part is dropped (C11 6.3.1.7p2) */
     if (type_is_pair(from) && !type_is_pair(e->type))
         return number_convert(l, lower_number(l, e->a), e->type).part[0];
     if (from->kind == TYPE_RECORD || from->kind == TYPE_VA_LIST_TAG ||
@@ -159,8 +162,10 @@ static struct ir_expr *cast(struct lower *l, struct expr *e)
 
 /* ---- conditions ---- */
 
+/* `when`: jump if the condition is true, or if it is not. */
 static void branch_on(struct lower *l, struct ir_expr *condition, int label, bool when)
 {
+    /* no branch is left: the code that it skips is dropped by lower_emit() */
     if (condition->op == IR_INT) {
         if ((condition->value != 0) == when)
             lower_jump(l, label);
@@ -223,6 +228,7 @@ static struct ir_expr *logical(struct lower *l, struct expr *e)
         return truth_by_branches(l, e);
     struct ir_expr *x = ir_condition(&l->build, lower_value(l, e->a));
     bool or = e->kind == EXPR_LOGICAL_OR;
+    /* b is not even looked at: in a constant it may be what is none (C11 6.6p3) */
     if (x->op == IR_INT && (x->value != 0) == or)
         return ir_int(&l->build, IR_I32, or);
     struct ir_expr *y = ir_condition(&l->build, lower_value(l, e->b));

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+/* An image pays where it has many items, at least one per 16 bytes; larger objects than
+ * COUNTED_BYTES are cleared without counting what is filled. */
 enum { MANY_ITEMS = 16, COUNTED_BYTES = 4096 };
 
 /* Whether the items, bit-fields apart, fill every byte. */
@@ -56,6 +58,7 @@ static void init_text(struct lower *l, struct place to, const struct type *type,
                       const struct expr *text, bool cleared)
 {
     int64_t size = type->size, used = text->n_bytes < size ? text->n_bytes : size;
+    /* zeros and all in one go */
     if (size <= LOWER_INLINE_BYTES && !cleared) {
         store_text(l, to, text, size);
         return;
@@ -84,6 +87,7 @@ static void init_item(struct lower *l, struct ir_object *o, const struct init *i
     struct place to = place_of_object(o);
     to.offset = item->offset;
     if (item->bits) {
+        /* bits are counted from their record's start (lower_place.c) */
         to.offset -= item->bits->offset;
         to.bits = item->bits;
         to.limit = o->size - to.offset;
@@ -119,6 +123,7 @@ void lower_init(struct lower *l, struct ir_object *o, const struct initializer *
 {
     if (init && init->extent > o->size)
         lower_refuse(l, at, "flexible array member filled in an automatic object");
+    /* {}, or nothing that is listed: all zero */
     if (!init || init->n == 0) {
         if (o->type == IR_BYTES)
             memory_clear(l, place_of_object(o), o->size);

@@ -31,6 +31,8 @@ struct place place_member(struct lower *l, struct place p, const struct type *re
                           const struct field *field)
 {
     (void)l;
+    /* the place stays the record's start, its size a limit: bits are accessed in bytes of the
+     * record only */
     if (field->bit_width >= 0) {
         p.bits = field;
         p.limit = record->size;
@@ -155,6 +157,7 @@ static struct place compound_literal(struct lower *l, struct expr *e)
 {
     struct decl *d = e->decl;
     struct ir_object *o = lower_object(l, d);
+    /* at file scope the reader has made it data */
     if (o->place != IR_STATIC)
         lower_init(l, o, d->init, e->at);
     return place_of_object(o);
@@ -186,6 +189,7 @@ static struct place conditional(struct lower *l, struct expr *e)
 static struct place assigned_record(struct lower *l, struct expr *e)
 {
     struct place to = lower_place(l, e->a);
+    /* b may change what the place of a is computed from */
     if (has_effects(e->b))
         to = place_stable(l, to);
     struct place from = lower_place(l, e->b);

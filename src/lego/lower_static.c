@@ -7,6 +7,7 @@
 #include "lego/lower.h"
 #include "lego/type.h"
 
+/* Equal strings share one object (C11 6.4.5p7 allows it), as in gcc's output; 256 chains. */
 struct lower_string {
     struct lower_string *next;
     struct ir_object *object;
@@ -43,6 +44,7 @@ static unsigned hash_text(const char *bytes, int64_t n)
 
 struct ir_object *lower_string(struct lower *l, const struct expr *e)
 {
+    /* that of its characters: 4 for wchar_t and char32_t */
     int64_t align = e->type->kind == TYPE_ARRAY ? e->type->base->align : 1;
     struct lower_string **chain = &l->strings[hash_text(e->bytes, e->n_bytes)];
     for (struct lower_string *s = *chain; s; s = s->next)
@@ -79,6 +81,8 @@ _Noreturn static void not_constant(struct image *m)
 static void forget_relocations(struct image *m, int64_t from, int64_t to)
 {
     int kept = 0;
+    /* nearly always: items come in rising order, and this keeps large tables from being searched
+     * each time */
     if (from > m->last_relocation)
         return;
     for (int i = 0; i < m->n_relocations; i++) {
@@ -96,6 +100,8 @@ static void forget_relocations(struct image *m, int64_t from, int64_t to)
     m->n_relocations = kept;
 }
 
+/* Where an item's bytes go, checked; what was there is overwritten whole, as the last initialiser
+ * of a subobject wins (C11 6.7.9p19). */
 static unsigned char *room(struct image *m, int64_t offset, int64_t n)
 {
     if (offset < 0 || n < 0 || n > m->size || offset > m->size - n)
@@ -111,6 +117,7 @@ static void put_int(struct image *m, int64_t offset, int64_t n, uint64_t value)
         at[i] = (unsigned char)(value >> 8 * i);
 }
 
+/* Bit by bit: a bit-field may lie across bytes, and in packed records across its unit's end. */
 static void put_bits(struct image *m, int64_t offset, const struct field *bits, uint64_t value)
 {
     int64_t first = offset * 8 + bits->bit_offset, last = first + bits->bit_width;
@@ -126,8 +133,10 @@ static void put_bits(struct image *m, int64_t offset, const struct field *bits, 
 static void put_address(struct image *m, int64_t offset, const struct ir_expr *address)
 {
     const struct ir_object *o = address->object;
+    /* a local's address is known at run time only */
     if (o->place != IR_STATIC && o->place != IR_FUNCTION)
         not_constant(m);
+    /* the addend is in the relocation (RELA) */
     memset(room(m, offset, 8), 0, 8);
     heap_grow(m->l->heap, &m->relocations, m->n_relocations, sizeof *m->relocations);
     m->relocations[m->n_relocations++] = (struct ir_relocation){offset, o->name, address->value};
@@ -225,6 +234,7 @@ static void make_image(struct lower *l, const struct initializer *init, int64_t 
     bool zero = m.n_relocations == 0;
     for (int64_t i = 0; zero && i < size; i++)
         zero = m.bytes[i] == 0;
+    /* NULL lets data.c put it into .bss */
     d->bytes = zero ? NULL : m.bytes;
     d->relocations = m.relocations;
     d->n_relocations = m.n_relocations;
@@ -254,6 +264,7 @@ static bool try_image(struct lower *l, const struct initializer *init, int64_t s
 {
     struct heap *h = l->heap;
     jmp_buf here, *outer = h->bail;
+    /* while it is NULL nothing can be emitted */
     struct ir_function *f = l->f;
     struct location at = l->at;
     ashlar_error error = {0}, *outer_error = h->error;

@@ -56,6 +56,7 @@ static bool mark(const struct type *t, int64_t offset, bool general[2], bool use
         used[0] = used[1] = general[0] = general[1] = true;
         return offset == 0;
     }
+    /* x87 values and what is misaligned (packed) go by memory (3.2.3) */
     if (t->kind == TYPE_LDOUBLE || t->kind == TYPE_VA_LIST_TAG || t->size < 1 || offset % t->size ||
         offset >= 16)
         return false;
@@ -72,6 +73,7 @@ static struct travel travel_of(struct lower *l, const struct type *t, struct loc
         return way;
     way.n = (int)((t->size + 7) / 8);
     for (int i = 0; i < way.n; i++) {
+        /* of class NO_CLASS, which compilers treat in ways of their own */
         if (!used[i])
             lower_refuse(l, at, "va_arg of a record with an eightbyte of padding");
         way.vector[i] = !general[i];
@@ -111,6 +113,7 @@ static void check_left(struct list *x, int field, int64_t end, int n, int bytes,
         return;
     struct ir_expr *offset = memory_read(x->l, x->tag, field, IR_U32);
     struct ir_instr *i = lower_emit(x->l, IR_BRANCH);
+    /* all of a record's eightbytes go by registers, or none (3.2.3) */
     i->value = ir_binary(&x->l->build, IR_GREATER, offset, number(x, IR_U32, end - n * bytes));
     i->label = stack;
 }
@@ -130,6 +133,7 @@ static struct ir_expr *take_register(struct list *x, int field, int bytes)
 static struct ir_expr *take_stack(struct list *x, const struct type *t)
 {
     struct ir_expr *at = memory_read(x->l, x->tag, OVERFLOW_AREA, IR_PTR);
+    /* step 7 of 3.5.7: up to the next multiple of 16 */
     if (t->align > 8) {
         struct ir_expr *up = ir_convert(&x->l->build, IR_U64, add(x, at, t->align - 1));
         up = ir_binary(&x->l->build, IR_AND, up, number(x, IR_U64, -t->align));
@@ -168,6 +172,7 @@ struct place lower_va_arg_record(struct lower *l, struct expr *e)
 {
     struct list x = open_list(l, e->a);
     struct travel way = travel_of(l, e->type, e->at);
+    /* whole eightbytes: registers are stored as such, also behind the record's end */
     int64_t align = e->type->align > 8 ? e->type->align : 8;
     struct ir_object *copy = lower_bytes(l, "va", (e->type->size + 7) / 8 * 8, align);
     struct place to = place_of_object(copy);

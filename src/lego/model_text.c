@@ -19,6 +19,7 @@ enum {
     MAX_OPERAND_TEXT = 64
 };
 
+/** The block's own numbers, each once. `full`: there are more than the language can name. */
 struct numbers {
     int64_t values[MAX_NUMBERS];
     int n;
@@ -66,9 +67,11 @@ static bool put_ordinal(struct buf *out, char sign, int n)
            buf_printf(out, "%c%s", sign, ordinal_letters(n, letters));
 }
 
+/** Sixteen letters, a to p, as hexadecimal digits; the sign is in the word's first character. */
 static void put_number(struct buf *out, char positive, char negative, int64_t value)
 {
     char digits[20], *p = digits + sizeof digits - 1;
+    /* the least number has no positive counterpart */
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     *p = 0;
     do
@@ -135,6 +138,7 @@ static const struct block_operand *next_literal(struct question *q)
 static void literal_words(struct question *q, const struct ir_expr *e)
 {
     type_word(q, e->type);
+    /* what block.c names as a literal; others stand as digits in the block */
     bool immediate = ir_type_size(e->type) < 8 || e->value == (int32_t)e->value;
     const struct block_operand *o = immediate ? next_literal(q) : NULL;
     if (o)
@@ -145,6 +149,7 @@ static void literal_words(struct question *q, const struct ir_expr *e)
         q->failed = true;
 }
 
+/** Capitals, so that no operator is a type or a mnemonic. */
 static const char *const op_words[] = {
     [IR_LOAD] = "Load",         [IR_CONVERT] = "To",        [IR_NEGATE] = "Neg",
     [IR_COMPLEMENT] = "Com",    [IR_NOT] = "Not",           [IR_ADD] = "Add",
@@ -240,6 +245,7 @@ static void instr_words(struct question *q, const struct ir_instr *i)
     buf_puts(q->out, "\n");
 }
 
+/** Also finds the block's numbers: question, answer and fragment must count them alike. */
 static bool ask(const struct block *block, struct question *q, struct buf *out)
 {
     *q = (struct question){.block = block, .out = out};
@@ -363,6 +369,7 @@ static bool memory_words(struct writer *w, const char *text, size_t length)
     int n = sscanf(inside, "(%%%7[a-z0-9],%%%7[a-z0-9],%d)", base, index, &scale);
     if (n < 1 || inside[strlen(inside) - 1] != ')')
         return false;
+    /* an operand's base follows from its kind, so it needs no word */
     bool home = before && is_operand(text, strcspn(text, "+-("), "vgkf");
     if (n == 1 && home)
         return displacement_words(w, text, before);
@@ -406,6 +413,7 @@ static bool answer_operand(struct writer *w, const char *text, size_t length)
                                        : (int64_t)strtoull(text + 1, &end, 0);
         if (end != text + length || length < 2)
             return false;
+        /* small ones are mostly the fragment's own (shift counts), not copies of the block's */
         number_word(w, value, '~', '+', '-', value > 64 || value < -64);
         return true;
     }
@@ -542,6 +550,7 @@ static bool read_offset(struct reader *r, bool after_symbol)
     return buf_printf(r->out, after_symbol && value >= 0 ? "+%lld" : "%lld", (long long)value);
 }
 
+/** Letters that are no ordinal give v0, which the lint refuses. */
 static bool read_home(struct reader *r, char sign, const char *letters)
 {
     static const char signs[] = "@&#!", kinds[] = "vgkf";
@@ -643,6 +652,8 @@ static bool read_line(struct reader *r)
     return buf_puts(r->out, "\n");
 }
 
+/** What is not a word of the language fails here; what the words say is checked like any
+ * fragment. */
 bool model_text_fragment(const struct block *block, const char *answer, size_t length,
                          struct buf *out)
 {

@@ -29,6 +29,8 @@ static void drop_comments(struct buf *b)
         b->data[kept] = '\0';
 }
 
+/* "%% name" on a line of its own, at the start of the text or behind a newline. A section goes up
+ * to the next one; blank lines at its end are the file's layout, not the prompt's. */
 static bool find_section(const struct buf *b, const char *name, const char **text, size_t *length)
 {
     char mark[32];
@@ -84,7 +86,8 @@ void prompt_close(struct prompt *p)
     buf_fini(&p->text);
 }
 
-/* What a name in braces stands for; NULL: nothing, the brace is text. */
+/* What a name in braces stands for; NULL: nothing, the brace is text (blocks' C and prompts about
+ * it are full of braces). */
 static const char *value_of(const struct translation *item, const char *at, size_t *length)
 {
     static const char *const names[] = {"{block}", "{previous}", "{finding}"};
@@ -97,6 +100,7 @@ static const char *value_of(const struct translation *item, const char *at, size
     return NULL;
 }
 
+/* Inserted text is not searched for names again: a block or a finding cannot bring in another. */
 bool prompt_fill(const struct prompt *p, const struct translation *item, struct buf *out)
 {
     const char *text = item->previous ? p->repair.text : p->user.text;
@@ -141,6 +145,8 @@ static bool is_fence(const char *at, const char *end)
     return end - at >= 3 && memcmp(at, "```", 3) == 0;
 }
 
+/* The last fenced block counts: models first think aloud, or quote the question, and answer at the
+ * end. Without a fence the whole reply is taken; the parser of fragments judges it. */
 void prompt_extract(const char *reply, size_t length, const char **fragment,
                     size_t *fragment_length)
 {

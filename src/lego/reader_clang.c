@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "lego/reader_clang.h"
 
+/* Later passes recurse over the tree too: the bound on nesting is for their stacks as well. */
 enum { MAX_DEPTH = 2000, MAX_ARGS = 64 };
 
 /* gcc's C library headers use these names as keywords when gcc preprocesses them. */
@@ -20,6 +21,7 @@ static const char prelude[] =
     "typedef float _Float32; typedef double _Float64; typedef double _Float32x;"
     "typedef long double _Float64x; typedef __float128 _Float128;\n";
 
+/* The name is kept from one call to the next: a file's declarations follow each other. */
 struct location reader_location(struct reader *r, CXCursor c)
 {
     CXString file;
@@ -89,6 +91,7 @@ static void walk(struct reader *r)
 {
     struct children all = r->top_level;
     group(r, &all);
+    /* volatile: it changes between setjmp() and longjmp() (C11 7.13.2.1p3) */
     for (volatile int i = 0; i < all.n; i++) {
         jmp_buf refusal;
         if (setjmp(refusal) == 0) {
@@ -102,6 +105,7 @@ static void walk(struct reader *r)
         }
         r->refusal = NULL;
     }
+    /* only now every reference is known, also from definitions that stand behind what they use */
     reader_mark_used(r);
     reader_drop_unused(r);
     for (int i = 0; i < r->n_volatile_records; i++) {
@@ -114,11 +118,14 @@ static void walk(struct reader *r)
 static enum CXErrorCode parse(struct reader *r, CXIndex index, const char *name,
                               const char *const *given, int n_given)
 {
+    /* ours first: of two -std= the last one counts */
     const char *args[MAX_ARGS + 8] = {"-std=gnu17", "-w", "-undef", "-ferror-limit=100",
                                       "-Wno-return-type"};
     int n = 5;
     for (int i = 0; i < n_given && i < MAX_ARGS; i++) {
         args[n++] = given[i];
+        /* C90's `inline` is GNU's: extern inline is what is not emitted, the reverse of C99 (C11
+         * 6.7.4p7) */
         r->gnu_inline |= strcmp(given[i], "-std=gnu89") == 0 ||
                          strcmp(given[i], "-std=gnu90") == 0 || strcmp(given[i], "-std=c89") == 0 ||
                          strcmp(given[i], "-std=c90") == 0 || strcmp(given[i], "-ansi") == 0 ||
@@ -141,6 +148,7 @@ static char *assemble_text(const char *name, const char *text, size_t length, si
     int n = snprintf(whole, head, "# 1 \"<prelude>\"\n%s# 1 \"", prelude);
     size_t at = (size_t)n;
     for (const char *c = name; *c; c++) {
+        /* the name stands in a string of a line marker */
         if (*c == '"' || *c == '\\')
             whole[at++] = '\\';
         whole[at++] = *c == '\n' ? ' ' : *c;
@@ -166,6 +174,7 @@ static ashlar_status read_text(struct reader *r, CXIndex index, const char *cons
     r->top_level = reader_children(r, clang_getTranslationUnitCursor(r->tu));
     if (reader_has_errors(r, &r->top_level))
         return ASHLAR_BAD_INPUT;
+    /* the caller's copy ends with the call, the unit does not */
     r->unit->source = heap_copy(r->heap, r->unit->source, strlen(r->unit->source));
     type_table_init(&r->types, r->heap);
     walk(r);
@@ -201,6 +210,7 @@ ashlar_status reader_read(const char *source_name, const char *text, size_t leng
     }
     if (index)
         clang_disposeIndex(index);
+    /* names and strings were copied: nothing points into the text any more */
     free(whole);
     if (status == ASHLAR_OK)
         *out = unit;

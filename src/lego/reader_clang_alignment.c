@@ -15,6 +15,7 @@ struct reading {
     struct token t; /* the next one */
 };
 
+/* Of a type, in bytes. */
 struct measure {
     int64_t size, align;
 };
@@ -86,6 +87,7 @@ static enum CXChildVisitResult look(CXCursor c, CXCursor parent, CXClientData da
         clang_disposeString(spelling);
     }
     enum CXCursorKind kind = clang_getCursorKind(c);
+    /* enumerators are children of their enum; else only what stands at file scope itself counts */
     return s->anything || kind == CXCursor_EnumDecl ? CXChildVisit_Recurse : CXChildVisit_Continue;
 }
 
@@ -110,6 +112,7 @@ static CXCursor declaration(struct reading *x, struct token name, bool tag)
 
 /* ---- types ---- */
 
+/* basic_type() knows them by their places here. */
 static const char *const words[] = {"char",     "short",      "int",      "long",   "signed",
                                     "unsigned", "float",      "double",   "_Bool",  "void",
                                     "const",    "__signed__", "volatile", "__int128"};
@@ -132,6 +135,7 @@ static bool starts_type(struct reading *x)
 {
     if (word_of(x) >= 0 || is_tag_word(x))
         return true;
+    /* these are names to the tokenizer, and would be looked for among the declarations */
     if (x->t.kind != TOKEN_NAME || next_is(x, "sizeof") || next_is(x, "_Alignof") ||
         next_is(x, "__alignof__") || next_is(x, "__alignof"))
         return false;
@@ -145,11 +149,12 @@ static struct measure basic_type(struct reading *x)
     int64_t size = 4;
     for (int word; (word = word_of(x)) >= 0; advance(x))
         seen[word]++;
+    /* char, _Bool; void has size 1 in GNU C */
     if (seen[0] || seen[8] || seen[9])
         size = 1;
     else if (seen[1])
         size = 2;
-    else if (seen[7])
+    else if (seen[7]) /* double, and with long the x87's in 16 bytes */
         size = seen[3] ? 16 : 8;
     else if (seen[13])
         size = 16;
@@ -255,11 +260,14 @@ static int64_t sum(struct reading *x)
     }
 }
 
+/* Shifts and one comparison, which is what macros such as "the larger of two" need; C has more
+ * levels, and expressions that use them are refused for the token left over. */
 static int64_t comparison(struct reading *x)
 {
     int64_t value = sum(x);
     while (take(x, "<<")) {
         int64_t by = sum(x);
+        /* far beyond any alignment: what overflows is not worth an opinion */
         if (by < 0 || by > 30 || value < 0 || value > 1 << 30)
             give_up(x);
         value <<= by;
@@ -286,6 +294,7 @@ int64_t reader_alignment(struct reader *r, CXCursor attribute, size_t offset)
 {
     struct reading x = {.r = r, .at = attribute, .t = reader_token(r, offset)};
     int64_t align = starts_type(&x) ? type_name(&x).align : conditional(&x);
+    /* 0 is allowed, and has no effect (C11 6.7.5p6) */
     if (!next_is(&x, ")") || align < 0 || (align & (align - 1)))
         give_up(&x);
     return align;

@@ -60,6 +60,7 @@ struct expr *reader_cast(struct reader *r, struct expr *e, struct type *type)
     type = type_plain(type);
     if (type_same(e->type, type) && e->type->kind != TYPE_FUNCTION)
         return e;
+    /* constants are converted here, so that they stay constants for 6.6 */
     if (e->kind == EXPR_INT && type_is_integer(type) && !type_is_pair(type))
         return reader_int_node(r, type, e->integer, e->at);
     if (type->kind == TYPE_BOOL)
@@ -106,6 +107,7 @@ static const struct field *bit_field_of(const struct expr *e)
     }
 }
 
+/* The integer promotions (C11 6.3.1.1p2), behind decay. */
 struct expr *reader_promote(struct reader *r, struct expr *e)
 {
     e = reader_value(r, e);
@@ -113,6 +115,8 @@ struct expr *reader_promote(struct reader *r, struct expr *e)
         return e;
     struct type *to_int = r->types.basic[TYPE_INT], *to_unsigned = r->types.basic[TYPE_UINT];
     const struct field *bits = bit_field_of(e);
+    /* by width, not by declared type: an unsigned long : 20 is an int (gcc and clang agree up to
+     * 32 bits) */
     if (bits && bits->bit_width <= 32) {
         bool fits = bits->bit_width < 32 || type_is_signed(e->type);
         return reader_cast(r, e, fits ? to_int : to_unsigned);
@@ -120,12 +124,14 @@ struct expr *reader_promote(struct reader *r, struct expr *e)
     return type_rank(e->type) < type_rank(to_int) ? reader_cast(r, e, to_int) : e;
 }
 
+/* The default argument promotions (C11 6.5.2.2p6). */
 struct expr *reader_promote_argument(struct reader *r, struct expr *e)
 {
     e = reader_promote(r, e);
     return e->type->kind == TYPE_FLOAT ? reader_cast(r, e, r->types.basic[TYPE_DOUBLE]) : e;
 }
 
+/* The last rules of the usual arithmetic conversions, for promoted integers (C11 6.3.1.8p1). */
 static struct type *common_integer(struct reader *r, struct type *a, struct type *b)
 {
     bool a_signed = type_is_signed(a), b_signed = type_is_signed(b);
@@ -207,6 +213,7 @@ static void check_step(struct reader *r, CXCursor at, const struct expr *pointer
         reader_refuse(r, at, "arithmetic on a pointer to an incomplete type");
 }
 
+/* Integer and pointer in either order (C11 6.5.6p8), or a difference, which is a long. */
 static struct expr *pointer_add(struct reader *r, CXCursor at, enum expr_kind kind, struct expr *a,
                                 struct expr *b, struct location where)
 {
@@ -226,12 +233,14 @@ static struct expr *pointer_add(struct reader *r, CXCursor at, enum expr_kind ki
 static struct expr *compare(struct reader *r, enum expr_kind kind, struct expr *a, struct expr *b,
                             struct location where)
 {
+    /* 0 and void * become the other side's type; of two pointers the first one's */
     if (is_pointer(a))
         b = reader_cast(r, b, a->type);
     else if (is_pointer(b))
         a = reader_cast(r, a, b->type);
     else {
         struct type *common = reader_usual(r, &a, &b);
+        /* a real operand beside a complex one too: for == nothing is lost by widening it */
         a = reader_cast(r, a, common);
         b = reader_cast(r, b, common);
     }
@@ -275,6 +284,7 @@ struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, s
     if (!type_is_arithmetic(a->type) || !type_is_arithmetic(b->type))
         reader_refuse(r, at, "an operator on operands of these types");
     struct type *type = reader_usual(r, &a, &b);
+    /* only a divisor may stay real: gcc divides both parts by it */
     if (kind == EXPR_DIVIDE)
         a = reader_cast(r, a, type);
     return pair(r, kind, type, a, b, where);
@@ -284,6 +294,7 @@ struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, s
 
 struct expr *reader_deref(struct reader *r, struct expr *pointer, struct location at)
 {
+    /* *&x is x, with x's own qualifiers only */
     if (pointer->kind == EXPR_ADDRESS && type_same(pointer->a->type, pointer->type->base) &&
         pointer->a->type->is_volatile == pointer->type->base->is_volatile)
         return pointer->a;
@@ -304,6 +315,7 @@ struct expr *reader_address(struct reader *r, struct expr *object, struct locati
     return e;
 }
 
+/* A member of a volatile record is volatile (C11 6.5.2.3p3). */
 struct expr *reader_member(struct reader *r, struct expr *record, struct field *f,
                            struct location at)
 {

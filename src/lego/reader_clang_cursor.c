@@ -26,6 +26,8 @@ static enum CXChildVisitResult collect(CXCursor c, CXCursor parent, CXClientData
     return CXChildVisit_Continue;
 }
 
+/* Most nodes have few children: they are taken in one visit, onto the stack; others are counted
+ * first. */
 struct children reader_children(struct reader *r, CXCursor c)
 {
     CXCursor few[16];
@@ -42,6 +44,7 @@ struct children reader_children(struct reader *r, CXCursor c)
     return (struct children){items, n};
 }
 
+/* Without what libclang lists beside them: types, and the names of types, in casts and sizeof. */
 struct children reader_expressions(struct reader *r, CXCursor c)
 {
     struct children all = reader_children(r, c);
@@ -63,6 +66,8 @@ const char *reader_spelling(struct reader *r, CXCursor c)
     return copy;
 }
 
+/* The file's own offsets, not the presumed ones of line markers: they index r->text. Macro
+ * extents, which would differ, do not occur in preprocessed text. */
 void reader_extent(struct reader *r, CXCursor c, size_t *start, size_t *end)
 {
     CXSourceRange range = clang_getCursorExtent(c);
@@ -75,6 +80,7 @@ void reader_extent(struct reader *r, CXCursor c, size_t *start, size_t *end)
         *end = *start;
 }
 
+/* libclang's own constant folding, for what the tree does not show (sizeof, offsetof). */
 bool reader_evaluate(CXCursor c, int64_t *value)
 {
     CXEvalResult result = clang_Cursor_Evaluate(c);
@@ -128,6 +134,7 @@ static size_t skip_blanks(const struct reader *r, size_t at)
     while (at < r->length) {
         char c = r->text[at];
         size_t behind = skip_comment(r, at);
+        /* a zero byte is white space to libclang as well */
         if (isspace((unsigned char)c) || c == '\0') {
             at++;
         } else if (c == '\\' && at + 1 < r->length && r->text[at + 1] == '\n') {
@@ -168,6 +175,7 @@ static size_t number_end(const struct reader *r, size_t at)
     return at;
 }
 
+/* The first that fits wins, so the longer ones stand before their beginnings (C11 6.4p4). */
 static size_t operator_end(const struct reader *r, size_t at)
 {
     static const char *const operators[] = {
@@ -266,6 +274,7 @@ static void adapt_attribute(const struct reader *r, char *text, size_t at, size_
         if (!is_one_of(r, t, "malloc", "__malloc__") || !reader_token_is(r, open, "("))
             continue;
         size_t stop = group_end(r, open);
+        /* blanks of the same length: offsets and lines must stay what they are */
         for (size_t i = open.start; i < stop; i++)
             text[i] = text[i] == '\n' ? '\n' : ' ';
     }
@@ -290,6 +299,8 @@ void reader_adapt_text(const struct reader *r, char *text)
 
 /* ---- maps ---- */
 
+/* As in reader_clang_type.c: open addressing, at most half full. A value of NULL marks a free
+ * slot, so nobody may put one. */
 static struct cursor_slot *find(const struct cursor_map *map, CXCursor key)
 {
     unsigned i = clang_hashCursor(key) & (map->capacity - 1);

@@ -28,6 +28,8 @@ struct decl *reader_temporary(struct reader *r, struct type *type, const char *n
     return d;
 }
 
+/* A function that the compiler itself calls (libgcc, memcpy): the program's own declaration where
+ * it has one, so that there is one entity per symbol. */
 struct decl *reader_library_function(struct reader *r, const char *symbol, struct type *type)
 {
     for (int i = 0; i < r->unit->n; i++) {
@@ -46,6 +48,7 @@ struct decl *reader_library_function(struct reader *r, const char *symbol, struc
 
 /* ---- entities ---- */
 
+/* Who uses what, for reader_mark_used(); automatic objects are never emitted. */
 static void note_reference(struct reader *r, struct decl *used)
 {
     if (!r->user || used->storage == STORAGE_AUTO || used->storage == STORAGE_PARAMETER)
@@ -155,6 +158,7 @@ static void apply_attributes(struct reader *r, struct decl *d, CXCursor c)
         reader_refuse(r, c, "__attribute__((alias)) of an object");
     /* libclang forgets it where a declaration follows the definition; gcc does not. */
     d->is_weak |= a.is_weak || says(r, c, "__attribute__", "weak", "__weak__");
+    /* the startup code calls constructors: no reference in the file shows it */
     d->is_used |= a.is_used || a.before_main || a.after_main;
     if (a.alias)
         d->alias = a.alias;
@@ -176,6 +180,7 @@ static void apply_attributes(struct reader *r, struct decl *d, CXCursor c)
         d->align = align;
 }
 
+/* libclang has no call for it, but spells the attribute in the type. */
 static bool is_noreturn(CXCursor c)
 {
     CXString text = clang_getTypeSpelling(clang_getCursorType(c));
@@ -249,6 +254,7 @@ static bool is_inline_only(struct reader *r, CXCursor c, bool *own)
     if (!clang_Cursor_isFunctionInlined(c) || clang_getCursorLinkage(c) == CXLinkage_Internal)
         return false;
     reader_attributes(r, c, &a);
+    /* GNU's rule: `extern inline` is for inlining only */
     if (a.is_gnu_inline || r->gnu_inline)
         return clang_Cursor_getStorageClass(c) == CX_SC_Extern;
     for (int i = 0; list && i < list->n; i++) {
@@ -321,6 +327,7 @@ static void promote_parameters(struct reader *r, struct decl *d)
     t->no_prototype = t->variadic = false;
     t->n = d->n_params;
     t->params = heap_take(r->heap, (size_t)t->n * sizeof *t->params);
+    /* from the last, as each puts its local in front of the body */
     for (int i = d->n_params - 1; i >= 0; i--) {
         struct decl *p = d->params[i];
         t->params[i] = promoted_type(r, p->type);
@@ -400,8 +407,10 @@ static void read_function(struct reader *r, CXCursor c)
     d->storage = STORAGE_STATIC;
     d->at = reader_location(r, c);
     r->user = r->function = d;
+    /* the definition may have one where declarations before it had none */
     if (d->type->no_prototype)
         d->type = reader_type_of(r, c);
+    /* statements that must run at entry: sizes of parameters' arrays (reader_clang_vla.c) */
     r->n_entry = 0;
     read_parameters(r, d, c);
     d->body = reader_body(r, body);
@@ -436,6 +445,7 @@ static void read_variable(struct reader *r, CXCursor c)
     if (d->type->kind == TYPE_ARRAY && d->type->length < 0) /* C11 6.9.2p5 */
         d->type = type_array_of(r->heap, d->type->base, 1);
     if (!has_init) {
+        /* C11 6.9.2p2: another declaration of the file may initialise it */
         d->is_tentative = d->init == NULL;
         return;
     }
@@ -463,6 +473,7 @@ struct stmt *reader_local(struct reader *r, CXCursor c)
     default:
         reader_refuse(r, c, "a declaration of unknown kind");
     }
+    /* names what is defined elsewhere: nothing to declare here */
     if (clang_Cursor_getStorageClass(c) == CX_SC_Extern)
         return NULL;
     bool is_variable = reader_is_variable(clang_getCursorType(c));
@@ -506,6 +517,7 @@ void reader_top_level(struct reader *r, CXCursor c)
 {
     r->user = r->function = NULL;
     r->switch_type = NULL;
+    /* a refusal may have left it at any value */
     r->depth = 0;
     switch (clang_getCursorKind(c)) {
     case CXCursor_FunctionDecl:
@@ -523,6 +535,7 @@ void reader_top_level(struct reader *r, CXCursor c)
     }
 }
 
+/* The entity stays, without a body, so that its users know that it is defined, and by whom. */
 void reader_refused_definition(struct reader *r, CXCursor c, const char *message)
 {
     enum CXCursorKind kind = clang_getCursorKind(c);

@@ -20,6 +20,7 @@ static const struct operator_name binaries[] = {
     {"<=", EXPR_LESS_EQUAL}, {">", EXPR_GREATER}, {">=", EXPR_GREATER_EQUAL},
     {"&&", EXPR_LOGICAL_AND}, {"||", EXPR_LOGICAL_OR}, {",", EXPR_COMMA}, {"=", EXPR_ASSIGN}};
 
+/* By the operator that is applied; the assignment itself is EXPR_ASSIGN_OP. */
 static const struct operator_name assignments[] = {
     {"+=", EXPR_ADD}, {"-=", EXPR_SUBTRACT}, {"*=", EXPR_MULTIPLY}, {"/=", EXPR_DIVIDE},
     {"%=", EXPR_REMAINDER}, {"<<=", EXPR_SHIFT_LEFT}, {">>=", EXPR_SHIFT_RIGHT},
@@ -83,6 +84,7 @@ static CXCursor before_widening(struct reader *r, CXCursor c)
 static struct expr *binary(struct reader *r, CXCursor c)
 {
     CXCursor *child = operands(r, c, 2);
+    /* libclang 14 does not tell the operator: it is what stands between the operands */
     struct token t = reader_token_after(r, child[0]);
     enum expr_kind kind = operator_kind(r, c, t, binaries, COUNT(binaries));
     if (kind != EXPR_ASSIGN && kind != EXPR_COMMA) {
@@ -172,6 +174,7 @@ static struct expr *prefix(struct reader *r, CXCursor c, struct token t, CXCurso
                   r->text + t.start);
 }
 
+/* Prefix or postfix: whether the operand begins behind the expression's own beginning. */
 static struct expr *unary(struct reader *r, CXCursor c)
 {
     CXCursor operand = operands(r, c, 1)[0];
@@ -188,6 +191,7 @@ static struct expr *unary(struct reader *r, CXCursor c)
     return increment(r, c, EXPR_POST_DECREMENT, reader_expr(r, operand));
 }
 
+/* a[i] is *(a + i), and so is i[a] (C11 6.5.2.1p2). */
 static struct expr *subscript(struct reader *r, CXCursor c)
 {
     CXCursor *child = operands(r, c, 2);
@@ -307,6 +311,7 @@ static struct expr *member(struct reader *r, CXCursor c)
 {
     CXCursor base = operands(r, c, 1)[0], field = clang_getCursorReferenced(c);
     struct location at = reader_location(r, c);
+    /* p->m and r.m alike: which one it is, the type says */
     struct expr *e = reader_value(r, reader_expr(r, base));
     if (e->type->kind == TYPE_POINTER)
         e = reader_deref(r, e, at);
@@ -423,6 +428,8 @@ static bool is_implicit(struct reader *r, CXCursor c, const struct children *lis
     return start == inner_start && end == inner_end;
 }
 
+/* The type is libclang's, the conversion ours (reader_cast). Arrays and functions are left as they
+ * are: they decay where their value is used. */
 static struct expr *implicit_cast(struct reader *r, CXCursor c, CXCursor inner)
 {
     struct expr *e = reader_expr(r, inner);
@@ -458,6 +465,7 @@ static struct expr *unexposed(struct reader *r, CXCursor c)
     struct expr *atomic = reader_atomic_form(r, c, list);
     if (atomic)
         return atomic;
+    /* a ?: c has no kind of its own in libclang 14 */
     if (list.n == 4)
         return elvis(r, c, &list);
     if (t.kind == TOKEN_NAME)

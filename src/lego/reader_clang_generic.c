@@ -7,6 +7,7 @@
 
 #include "lego/reader_clang.h"
 
+/* More levels of pointers than anybody writes in _Generic; beyond, the name is not understood. */
 enum { MAX_STARS = 8 };
 
 /* A type name as far as it is understood: what the stars point at, and the qualifiers of each
@@ -24,6 +25,8 @@ struct words {
         is_double;
 };
 
+/* The order of the words does not matter in C (6.7.2p2), so that counts are all there is to
+ * know. */
 static bool count_word(struct reader *r, struct token t, struct words *w)
 {
     const struct {
@@ -70,6 +73,7 @@ static struct type *basic_type(struct reader *r, const struct words *w)
  * _Generic. */
 static struct type *named_type(struct reader *r, struct token t, bool is_tag)
 {
+    /* from the last: an earlier declaration of a tag may be incomplete */
     for (int i = r->top_level.n - 1; i >= 0; i--) {
         CXCursor c = r->top_level.items[i];
         enum CXCursorKind kind = clang_getCursorKind(c);
@@ -135,6 +139,8 @@ static bool matches(struct reader *r, const struct type_name *name, CXType t, CX
     return type_same(reader_type(r, t, at), name->base);
 }
 
+/* The text between two branches is a comma, a type name and a colon. The branch is chosen as C11
+ * 6.5.1.1p3 says; where a name is not understood the answer could be wrong, so it is refused. */
 static CXCursor by_type_name(struct reader *r, CXCursor c, const struct children *list)
 {
     CXType control = clang_getCanonicalType(clang_getCursorType(list->items[0]));

@@ -11,6 +11,7 @@
 #include "lego/constant.h"
 #include "lego/reader_clang.h"
 
+/* A range [0 ... 1000000] is one line of source: what it may cost has a bound. */
 enum { MAX_PIECES = 1 << 22, MAX_DESIGNATORS = 64 };
 
 struct filling {
@@ -79,6 +80,7 @@ static void put(struct filling *f, CXCursor from, struct type *t, int64_t at, st
     int64_t end = at + (t->size > 0 ? t->size : 0);
     if (out->n >= MAX_PIECES)
         reader_refuse(f->r, from, "an initialiser of more than %d pieces", MAX_PIECES);
+    /* a bit-field's neighbours lie in the same bytes: lowering merges them in their order */
     if (!bits)
         forget(f, at, end);
     heap_grow(f->r->heap, &out->items, out->n, sizeof *out->items);
@@ -117,6 +119,7 @@ static bool is_designated(CXCursor c)
            clang_getCanonicalType(clang_getCursorType(c)).kind == CXType_Void;
 }
 
+/* Of char, wchar_t, char16_t and char32_t: integers of 1, 2 or 4 bytes. */
 static bool is_character(const struct type *t)
 {
     return type_is_integer(t) && t->kind != TYPE_BOOL && t->size <= 4;
@@ -271,6 +274,7 @@ static void fill_record_from(struct filling *f, struct type *t, int64_t at, stru
     while (more(list) && index < plain->n) {
         struct field *field = &plain->fields[index++];
         fill_part(f, field->type, at + field->offset, bits_of(field), list);
+        /* only its first member is filled without a designator (C11 6.7.9p17) */
         if (plain->is_union)
             break;
     }
@@ -329,9 +333,11 @@ static void fill_range(struct filling *f, struct type *t, int64_t at, struct lis
         reader_refuse(f->r, d->value, "a designated range of this size");
     for (int64_t i = s->first; i < s->last; i++) {
         CXCursor alone = d->value;
+        /* behind its only element, as fill_named() steps back to it */
         struct list one = {.elements = {&alone, 1}, .next = 1};
         fill_named(f, t->base, at + i * size, NULL, &one, d, step);
     }
+    /* the last one may go on with what follows in the list */
     fill_named(f, t->base, at + s->last * size, NULL, list, d, step);
     for (int64_t i = before; s->first < s->last && i < f->out->n; i++) {
         if (constant_has_effects(f->out->items[i].value))

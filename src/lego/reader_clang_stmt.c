@@ -46,6 +46,8 @@ static bool is_label(CXCursor c)
     return kind == CXCursor_LabelStmt || kind == CXCursor_CaseStmt || kind == CXCursor_DefaultStmt;
 }
 
+/* As the promoted type of the switch has it (C11 6.8.4.2p5): `case -1` of an unsigned is its
+ * largest value. */
 static int64_t case_value(struct reader *r, CXCursor c)
 {
     int64_t value;
@@ -63,6 +65,7 @@ static struct stmt *case_label(struct reader *r, CXCursor c, CXCursor *labelled)
         s->high = case_value(r, list.items[1]);
     bool empty = type_is_signed(r->switch_type) ? s->low > s->high
                                                 : (uint64_t)s->low > (uint64_t)s->high;
+    /* gcc warns and takes no value; rare enough to refuse */
     if (empty)
         reader_refuse(r, c, "an empty range of cases");
     *labelled = list.items[list.n - 1];
@@ -199,6 +202,7 @@ static struct stmt *for_statement(struct reader *r, CXCursor c)
     struct stmt *s = make(r, STMT_FOR, c);
     struct token t = reader_token(r, reader_first_token(r, c).end); /* for ( */
     size_t at = t.end;
+    /* `next` while finding out which parts there are, i while reading them */
     int next = 0, i = 0;
     bool has_init = has_part(r, &list, &next, &at, ";");
     bool has_condition = has_part(r, &list, &next, &at, ";");
@@ -219,6 +223,7 @@ static struct stmt *switch_statement(struct reader *r, CXCursor c)
 {
     struct children list = parts(r, c, 2, 2);
     struct stmt *s = make(r, STMT_SWITCH, c);
+    /* switches nest */
     struct type *outer = r->switch_type;
     s->expr = reader_promote(r, reader_expr(r, list.items[0]));
     if (!type_is_integer(s->expr->type) || type_is_pair(s->expr->type))
@@ -229,6 +234,7 @@ static struct stmt *switch_statement(struct reader *r, CXCursor c)
     return s;
 }
 
+/* `return f();` in a function without a value becomes a cast to void, evaluated and dropped. */
 static struct stmt *return_statement(struct reader *r, CXCursor c)
 {
     struct children list = parts(r, c, 0, 1);
@@ -246,6 +252,7 @@ static struct stmt *goto_statement(struct reader *r, CXCursor c)
     return s;
 }
 
+/* goto *p: the value is a label's number (label_address() in reader_clang_expr.c). */
 static struct stmt *computed_goto(struct reader *r, CXCursor c)
 {
     struct children list = parts(r, c, 1, 1);

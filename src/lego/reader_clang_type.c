@@ -12,6 +12,8 @@ struct type_slot {
     struct type *value;
 };
 
+/* Open addressing, at most half full, so that the search ends at a free slot. Keys are pointers,
+ * whose low bits are alike: the multiplication brings the others up. */
 static struct type_slot *find(struct type_slot *slots, unsigned capacity, void *key)
 {
     uint64_t hash = (uint64_t)(uintptr_t)key * 0x9E3779B97F4A7C15u;
@@ -21,6 +23,8 @@ static struct type_slot *find(struct type_slot *slots, unsigned capacity, void *
     return &slots[i];
 }
 
+/* The table may have grown, and the type may have been entered, while its parts were read: the
+ * slot is looked for anew. */
 static void remember(struct reader *r, void *key, struct type *value)
 {
     if (r->type_used * 2 >= r->type_capacity) {
@@ -38,6 +42,7 @@ static void remember(struct reader *r, void *key, struct type *value)
     *slot = (struct type_slot){key, value};
 }
 
+/* libclang gives negative codes for what has no size (incomplete, flexible); -1 is ours. */
 static void lay_out(struct type *t, CXType from)
 {
     long long size = clang_Type_getSizeOf(from), align = clang_Type_getAlignOf(from);
@@ -52,6 +57,7 @@ struct field_list {
     int n;
 };
 
+/* Called from inside libclang: no heap here, which may longjmp across its frames. */
 static enum CXVisitorResult collect_field(CXCursor c, CXClientData data)
 {
     struct field_list *list = data;
@@ -61,6 +67,8 @@ static enum CXVisitorResult collect_field(CXCursor c, CXClientData data)
     return CXVisit_Continue;
 }
 
+/* libclang counts bits from the record's start. A bit-field is kept as its storage unit and the
+ * bits within it, as C's accesses see it (ast.h). */
 static void place_field(struct reader *r, CXCursor c, struct field *f)
 {
     long long bit = clang_Cursor_getOffsetOfField(c);
@@ -81,6 +89,7 @@ static void place_field(struct reader *r, CXCursor c, struct field *f)
 /* Unnamed bit-fields are padding: what is listed can be initialised. */
 static void read_fields(struct reader *r, struct type *t, CXType from)
 {
+    /* twice: the first visit counts, as the heap cannot take memory within it */
     struct field_list list = {0};
     clang_Type_visitFields(from, collect_field, &list);
     list.items = heap_take(r->heap, (size_t)list.n * sizeof *list.items);
@@ -103,6 +112,8 @@ static void read_fields(struct reader *r, struct type *t, CXType from)
     t->n = n;
 }
 
+/* libclang spells a record without a tag by its place, "(unnamed struct at ...)"; a path in the
+ * name of a type would make messages depend on the machine. */
 static const char *record_name(struct reader *r, CXCursor definition)
 {
     const char *name = reader_spelling(r, definition);
@@ -111,6 +122,7 @@ static const char *record_name(struct reader *r, CXCursor definition)
     return name;
 }
 
+/* The builtin record has no place in the source; a program's own struct of that name has one. */
 static bool is_va_list_tag(struct reader *r, CXCursor declaration)
 {
     return strcmp(reader_spelling(r, declaration), "__va_list_tag") == 0 &&
@@ -129,6 +141,7 @@ static void read_fields_or_spoil(struct reader *r, struct type *t, CXType from, 
         return;
     }
     r->refusal = outer;
+    /* the jump has passed over the reader_leave() calls */
     r->depth = depth;
     cursor_map_put(r->heap, &r->spoiled, key, (void *)(uintptr_t)r->refused);
     reader_refuse_again(r, r->refused);
@@ -152,6 +165,7 @@ static struct type *record_type(struct reader *r, CXType from)
     t->is_union = clang_getCursorKind(declaration) == CXCursor_UnionDecl;
     t->name = record_name(r, declaration);
     lay_out(t, from);
+    /* before the fields: a list's record points at itself */
     cursor_map_put(r->heap, &r->records, key, t);
     if (is_complete && t->kind == TYPE_RECORD)
         read_fields_or_spoil(r, t, from, key);
@@ -160,6 +174,8 @@ static struct type *record_type(struct reader *r, CXType from)
 
 /* ---- the rest ---- */
 
+/* A function is no object: size -1, as of what is incomplete. () says nothing of parameters (C11
+ * 6.7.6.3p14): calls promote their arguments instead. */
 static struct type *function_type(struct reader *r, CXType from, CXCursor at)
 {
     struct type *t = heap_take(r->heap, sizeof *t);
@@ -178,6 +194,8 @@ static struct type *function_type(struct reader *r, CXType from, CXCursor at)
     return t;
 }
 
+/* Length and size are libclang's: a flexible array, or one whose initialiser is still to come, has
+ * neither. */
 static struct type *array_type(struct reader *r, CXType from, CXCursor at)
 {
     struct type *element = reader_type(r, clang_getArrayElementType(from), at);
@@ -187,6 +205,8 @@ static struct type *array_type(struct reader *r, CXType from, CXCursor at)
     return t;
 }
 
+/* By kind: long and long long, char and signed char stay different types though blocks do not tell
+ * them apart (_Generic and type_same do). */
 static int basic_kind(enum CXTypeKind kind)
 {
     switch (kind) {
@@ -226,6 +246,8 @@ static const char *unsupported_name(CXType t)
     }
 }
 
+/* The type without its qualifiers: reader_type() adds volatile, and const matters for declarations
+ * only. */
 static struct type *convert(struct reader *r, CXType t, CXCursor at)
 {
     switch (t.kind) {
@@ -274,6 +296,7 @@ struct type *reader_type(struct reader *r, CXType from, CXCursor at)
         r->type_capacity ? find(r->type_slots, r->type_capacity, canonical.data[0]) : NULL;
     if (slot && slot->value)
         return slot->value;
+    /* types nest without a bound in the source: int ********... */
     reader_enter(r, at);
     struct type *t = convert(r, canonical, at);
     if (clang_isVolatileQualifiedType(canonical) && t->kind != TYPE_FUNCTION)
@@ -283,6 +306,8 @@ struct type *reader_type(struct reader *r, CXType from, CXCursor at)
     return t;
 }
 
+/* What an lvalue of this type becomes when its value is used: arrays and functions decay,
+ * qualifiers go (C11 6.3.2.1p2 to p4). */
 struct type *reader_value_type(struct reader *r, CXCursor c)
 {
     CXType t = clang_getCanonicalType(clang_getCursorType(c));
@@ -299,6 +324,8 @@ struct type *reader_value_type(struct reader *r, CXCursor c)
     }
 }
 
+/* Parameters of array and function type are pointers (C11 6.7.6.3p7, p8); volatile of the
+ * parameter itself stays, since it is an object of the function. */
 struct type *reader_type_of(struct reader *r, CXCursor c)
 {
     CXType t = clang_getCursorType(c);
@@ -309,6 +336,8 @@ struct type *reader_type_of(struct reader *r, CXCursor c)
     return clang_isVolatileQualifiedType(t) ? type_with_volatile(r->heap, type) : type;
 }
 
+/* Members of anonymous records count as the record's own (C11 6.7.2.1p13): the path leads through
+ * those. */
 static int search(const struct type *record, const struct field *wanted, struct field **path,
                   int depth)
 {

@@ -29,9 +29,11 @@ extern char **environ;
 enum {
     MAX_SOURCE = 256 << 20,
     PARALLEL_FROM = 48, /* fewer blocks are one compiler run */
-    HANG_MS = 60000
+    HANG_MS = 60000 /* above the processor time of any request: fuel ends loops */
 };
 
+/** Inputs and outputs of all states of a block, shared with the child; pages are taken when
+ * touched. */
 static const size_t MEMORY_BYTES = (size_t)256 << 20;
 
 struct entry {
@@ -74,6 +76,7 @@ static struct entry *find(const struct references *r, const char *key)
 static bool reserve(struct references *r, int more)
 {
     int room = r->room ? r->room : 256;
+    /* at most half full, so that find() ends */
     while (room < (r->n + more) * 2)
         room *= 2;
     if (room == r->room)
@@ -104,6 +107,7 @@ static void stop_child(struct references *r)
         return;
     close(r->socket);
     r->socket = -1;
+    /* it may be stuck in a state, and catches what can be caught */
     kill(r->child, SIGKILL);
     waitpid(r->child, NULL, 0);
 }
@@ -239,6 +243,7 @@ static ashlar_status finish_compiler(struct references *r, struct build *b, ashl
     while (waitpid(b->pid, &status, 0) < 0 && errno == EINTR)
         ;
     b->pid = 0;
+    /* a warning does not count (-w): what fails is a text that is no C */
     if (status != 0) {
         char why[300];
         first_error(b, why, sizeof why);
@@ -276,6 +281,8 @@ static void remove_files(const struct references *r, const struct build *builds,
     rmdir(folder);
 }
 
+/** All compilers are started before one is waited for; those that run are waited for also after a
+ * failure. */
 static ashlar_status run_builds(struct references *r, struct build *builds, int n,
                                 struct block *const *blocks, ashlar_error *err)
 {
@@ -378,6 +385,8 @@ static ashlar_status start_child(struct references *r, ashlar_error *err)
     int sockets[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
         return error_errno(err, ASHLAR_FAILED, errno, "a socket for the references");
+    /* no exec: the child works on mappings and descriptors shared with us; a model's threads are
+     * idle now */
     pid_t child = fork();
     if (child == 0) {
         close(sockets[0]);
@@ -408,6 +417,7 @@ static void set_request(struct references *r, const struct block *block,
     x->inputs = inputs;
     x->outputs = outputs;
     for (int i = 0; i < block->n_operands; i++) {
+        /* a literal is read through a pointer: one compiled block serves all its values */
         bool is_literal = block->operands[i].kind == OPERAND_LITERAL;
         x->literals[i] = block->operands[i].value;
         x->at[i] = is_literal ? (char *)&x->literals[i] : (char *)layout->addresses[i];
@@ -433,6 +443,7 @@ ashlar_status references_run(struct references *r, const struct block *block,
             break;
         stop_child(r);
         int died = x->done; /* a state that kills the child is one that is not compared */
+        /* not by a state: it would die again for ever */
         if (died < x->first || died >= n)
             return error_set(err, ASHLAR_FAILED, "the references' process failed");
         x->results[died] = (struct reference_result){.outcome = REFERENCE_CRASHED, .exit = -1};

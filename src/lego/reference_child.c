@@ -40,7 +40,10 @@ static void on_fault(int signal)
 
 static void catch_faults(void)
 {
+    /* Out of the image, misaligned or too far (SEGV, BUS); the sanitizer's traps and divisions
+     * (ILL, TRAP, FPE). */
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    /* NODEFER: the handler leaves by siglongjmp(), which restores no mask here */
     struct sigaction action = {.sa_handler = on_fault, .sa_flags = SA_NODEFER};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         sigaction(signals[i], &action, NULL);
@@ -48,6 +51,8 @@ static void catch_faults(void)
 
 static bool limit_rights(void)
 {
+    /* no core files of states that crash, no files at all; a processor-time limit if the parent is
+     * gone */
     struct rlimit none = {0, 0}, cpu = {600, 600};
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_FSIZE, &none);
@@ -65,6 +70,7 @@ static bool limit_rights(void)
     enum { N = sizeof allowed / sizeof allowed[0] };
     struct sock_filter filter[N + 5] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        /* another architecture's numbers would mean other calls */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 0, N + 1),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     };
@@ -81,6 +87,7 @@ static bool limit_rights(void)
 static bool load(const struct reference_library *library, reference_function *functions)
 {
     char path[64], name[32];
+    /* the file has no name any more */
     snprintf(path, sizeof path, "/proc/self/fd/%d", library->fd);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     for (int i = 0; handle && i < library->n; i++) {
@@ -98,6 +105,7 @@ static void run_state(struct reference_exchange *x, reference_function function,
 {
     unsigned char *image = (unsigned char *)STATE_IMAGE_AT;
     struct reference_result *result = &x->results[i];
+    /* volatile: read after siglongjmp() */
     volatile long fuel = REFERENCE_FUEL;
     memcpy(image, x->inputs + (size_t)i * x->image_bytes, x->image_bytes);
     memset(result->seen, 0, sizeof result->seen);
@@ -150,6 +158,7 @@ void reference_child_main(int socket, struct reference_exchange *exchange,
     for (int i = 0; ready && i < n_libraries; i++)
         ready = load(&libraries[i], functions);
     catch_faults();
+    /* from here on nothing new can be opened: libraries are loaded before */
     char byte = ready && limit_rights();
     if (write(socket, &byte, 1) != 1 || !byte)
         _exit(1);
@@ -158,6 +167,7 @@ void reference_child_main(int socket, struct reference_exchange *exchange,
             _exit(1);
         for (int i = exchange->first; i < exchange->n; i++) {
             run_state(exchange, functions[exchange->function], i);
+            /* tells the parent which state it was, should the next one kill this process */
             exchange->done = i + 1;
         }
         if (write(socket, &byte, 1) != 1)

@@ -8,8 +8,10 @@
 
 #include <string.h>
 
+/* The largest source that is read for --explain; beyond it lines are left out, nothing else. */
 enum { SOURCE_MAX = 64 << 20 };
 
+/* In the order of the enums in report.h; both are part of the JSON's interface. */
 static const char *const outcome_names[] = {"accepted", "split", "rejected", "skipped"};
 static const char *const function_names[] = {"ok", "refused", "rejected"};
 
@@ -27,6 +29,7 @@ void report_total(const struct report *report, struct report_totals *out)
         out->samples += b->samples;
         out->repairs += b->repairs;
         out->rejected += b->outcome == REPORT_REJECTED;
+        /* what it was split into counts instead; its samples were spent all the same */
         if (b->outcome == REPORT_SPLIT)
             continue;
         out->blocks++;
@@ -42,6 +45,8 @@ void report_total(const struct report *report, struct report_totals *out)
 
 /* ---- JSON ---- */
 
+/* Keys are an interface: benches and tools read them. The finding of a rejected block is its best
+ * attempt's; of an accepted one there is none worth telling. */
 static json_t *block_json(const struct report_block *b)
 {
     const struct verdict *v = &b->verdict;
@@ -136,6 +141,8 @@ struct source {
     struct buf text;
 };
 
+/* The source line a block came from. Lines and files are those of line markers: the file may be
+ * gone or changed by now, and then the line is left out. */
 static void explain_source(struct source *source, struct location at, struct buf *out)
 {
     if (!at.file || strlen(at.file) >= sizeof source->name)
@@ -165,6 +172,8 @@ static void indent(struct buf *out, const char *text)
     }
 }
 
+/* How far the block came, in the words of docs/verify.md: a level is never called more than
+ * it is. */
 static void explain_verdict(const struct report_block *b, struct buf *out)
 {
     const struct verdict *v = &b->verdict;
@@ -229,6 +238,7 @@ void report_explain(const struct report *report, struct buf *out)
     buf_fini(&source.text);
 }
 
+/* One line for a terminal: counts first, then what they rest on. */
 void report_line(const struct report *report, struct buf *out)
 {
     struct report_totals t;
@@ -236,6 +246,7 @@ void report_line(const struct report *report, struct buf *out)
     buf_printf(out, "%s: %d function%s, %d block%s (%d distinct): %d accepted", report->source,
                t.functions, t.functions == 1 ? "" : "s", t.pieces, t.pieces == 1 ? "" : "s",
                t.blocks, t.accepted);
+    /* the strongest claim first */
     for (int i = VERIFY_PROVED; i >= VERIFY_LINTED; i--) {
         if (t.by_level[i] && i == VERIFY_TESTED)
             buf_printf(out, ", %d tested with at least %d vectors", t.by_level[i], t.least_vectors);

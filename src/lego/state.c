@@ -264,6 +264,7 @@ static void find_addresses(struct state_layout *l, const struct block *block)
 {
     for (int i = 0; i < block->n_operands; i++) {
         const struct block_operand *o = &block->operands[i];
+        /* never read or called, so that it need not be mapped */
         if (o->kind == OPERAND_FUNCTION)
             l->addresses[i] = STATE_FUNCTIONS_AT + 64 * (uint64_t)(i + 1);
         else if (o->kind != OPERAND_LITERAL)

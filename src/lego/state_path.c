@@ -279,6 +279,7 @@ static bool note_access(struct steer_path *p, const struct steer_expr *address, 
     uint32_t at;
     if (!steer_place(p, value, stored_size(t), &at))
         return false;
+    /* full: the access itself is fine, only not remembered */
     if (p->n_accesses < STEER_ACCESSES)
         p->accesses[p->n_accesses++] =
             (struct steer_access){address, (uint32_t)ir_type_size(t), time};
@@ -315,6 +316,7 @@ static void note_goals(struct steer_path *p, const struct steer_expr *e, int tim
 static bool write_line(struct steer_path *p, const struct steer_line *line)
 {
     struct steer_value value, address;
+    /* behind the last one when the record is full, and not touched then */
     struct steer_write *w = &p->writes[p->n_writes];
     if (p->n_writes == STEER_WRITES || !steer_evaluate(p, line->value, p->n_writes, &value))
         return false;
@@ -345,6 +347,7 @@ void steer_trace(struct steer_path *p)
     int at = 0;
     for (int steps = 0; steps < STEER_STEPS && at >= 0 && at < p->program->n; steps++) {
         const struct steer_line *line = &p->program->lines[at++];
+        /* before the line's own write: that is when it is evaluated */
         note_goals(p, line->address, p->n_writes);
         note_goals(p, line->value, p->n_writes);
         if (line->code == IR_ASSIGN || line->code == IR_STORE) {
@@ -357,6 +360,7 @@ void steer_trace(struct steer_path *p)
                 return;
             at = value.integer ? line->label : at;
         }
+        /* later comparisons could not be noted any more */
         if (p->n_goals == STEER_GOALS)
             return;
     }

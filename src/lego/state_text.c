@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** Block texts come from files too (teacher, transcripts): recursion has a bound. Those that ashcc
+ * cuts nest far less. */
 enum { DEPTH_MOST = 200 };
 
 struct parser {
@@ -51,6 +53,7 @@ static void need(struct parser *p, const char *text)
 static bool take_type(struct parser *p, bool pointer, enum ir_type *type)
 {
     const char *start = p->at;
+    /* what is read or written does not depend on it */
     take(p, "volatile ");
     for (int t = IR_I8; t <= IR_PTR; t++) {
         const char *here = p->at;
@@ -59,6 +62,7 @@ static bool take_type(struct parser *p, bool pointer, enum ir_type *type)
             *type = (enum ir_type)t;
             return true;
         }
+        /* "long" begins like "long double" */
         p->at = here;
     }
     p->at = start;
@@ -96,6 +100,7 @@ static struct steer_expr *parse_address(struct parser *p)
 static struct steer_expr *parse_number(struct parser *p)
 {
     char *end;
+    /* unsigned: U64 digits go up to 2^64 - 1; a sign stands apart as an operator */
     uint64_t value = strtoull(p->at, &end, 10);
     p->failed |= end == p->at;
     p->at = end;
@@ -145,6 +150,7 @@ static struct steer_expr *parse_cast(struct parser *p, enum ir_type type)
     return e;
 }
 
+/** One term; depth counts the terms that are open: recursion has no other bound. */
 static struct steer_expr *parse_term(struct parser *p)
 {
     enum ir_type type;
@@ -198,6 +204,7 @@ static struct steer_expr *parse_binary(struct parser *p, const struct steer_expr
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
         if (!take(p, operators[i].text))
             continue;
+        /* comparisons and && || follow all other operators in enum ir_op */
         bool truth = operators[i].op >= IR_EQUAL;
         const struct steer_expr *b = parse_term(p);
         struct steer_expr *e = new_expr(p, operators[i].op, truth ? IR_I32 : a->type);
@@ -251,6 +258,7 @@ static void parse_write(struct parser *p, struct steer_line *line)
     } else {
         line->code = IR_ASSIGN;
         line->operand = take_operand(p);
+        /* of operand 0 after a failure: there is one (steer_program_init) */
         line->type = p->block->operands[line->operand].type;
     }
     need(p, " = ");
@@ -262,6 +270,7 @@ static void parse_line(struct parser *p)
 {
     struct steer_line *line = &p->program->lines[p->program->n++];
     *line = (struct steer_line){.code = IR_JUMP, .operand = -1, .label = -1};
+    /* no operand's name begins with a capital */
     if (*p->at == 'L') {
         line->code = IR_LABEL;
         line->label = take_label(p);
@@ -309,6 +318,7 @@ bool steer_program_init(struct steer_program *p, const struct block *block)
     p->exprs = calloc((size_t)p->room, sizeof *p->exprs);
     struct parser parser = {.program = p, .block = block, .at = body + 7};
     parser.failed = !p->lines || !p->exprs;
+    /* `end` is the newline before "end": the last line's own newline, which need() takes */
     while (!parser.failed && parser.at <= end && p->n < (int)lines) {
         parser.depth = 0;
         parser.at += strspn(parser.at, " ");

@@ -130,6 +130,8 @@ static int64_t integer(struct filler *f)
 
 /* ---- floats ---- */
 
+/** Limits of float, double and the integer types, what lies just beyond them, denormals, and
+ * numbers that are not exact in the next narrower type (16777217, 9007199254740993). */
 static double corner_real(struct filler *f)
 {
     static const double corners[] = {

@@ -50,6 +50,7 @@ void x86_internal(struct compose *c, const char *what)
 
 /* ---- operands ---- */
 
+/* In the order of enum x86_register, which begins with the six that carry arguments. */
 const char *x86_name(enum x86_register r, int bytes)
 {
     static const char *const names[9][4] = {
@@ -81,6 +82,7 @@ static struct x86_memory frame_memory(int64_t offset)
     return (struct x86_memory){.offset = offset, .base = "%rbp"};
 }
 
+/* An object of another module is reached by its address in the global offset table, in r10. */
 struct x86_memory x86_object(struct compose *c, const struct ir_object *o)
 {
     if (in_frame(o))
@@ -107,6 +109,7 @@ struct x86_memory x86_pointed(struct compose *c, const struct ir_expr *address)
 
 static void load_integer(struct compose *c, int64_t value, int bytes, enum x86_register r)
 {
+    /* a 32-bit move clears the upper half */
     if (bytes < 8 || (value >= 0 && value <= UINT32_MAX))
         x86_emit(c, "movl\t$%lld, %s", (long long)(bytes < 8 ? (int32_t)value : value),
                  x86_name(r, 4));
@@ -162,6 +165,8 @@ static int split_bytes(int bytes, int parts[3])
     return n;
 }
 
+/* Not one byte beyond: it may lie on a page that is not there. Odd sizes are put together from the
+ * top, by way of rax. */
 void x86_load_bytes(struct compose *c, struct x86_memory m, int bytes, enum x86_register r)
 {
     static const char *const moves[] = {[1] = "movzbl", [2] = "movzwl", [4] = "movl", [8] = "movq"};
@@ -178,6 +183,7 @@ void x86_load_bytes(struct compose *c, struct x86_memory m, int bytes, enum x86_
     }
 }
 
+/* r is shifted down as its parts are stored: its value is lost where there are several. */
 void x86_store_bytes(struct compose *c, enum x86_register r, struct x86_memory m, int bytes)
 {
     static const char *const moves[] = {[1] = "movb", [2] = "movw", [4] = "movl", [8] = "movq"};
@@ -217,6 +223,7 @@ void x86_copy(struct compose *c, struct x86_memory to, struct x86_memory from, i
         x86_emit(c, "leaq\t%s, %%rsi", x86_text(c, from, 0));
         x86_emit(c, "leaq\t%s, %%rdi", x86_text(c, to, 0));
         load_integer(c, size, 8, X86_RCX);
+        /* the direction flag is clear at every point (3.2.1) */
         x86_emit(c, "rep movsb");
         return;
     }
@@ -271,6 +278,8 @@ static void find_params(struct compose *c, struct x86_state *s)
         abi_pass(&walk, is_aggregate(t) ? t : NULL, p->passed, &p->place);
         p->object = object_of(c->function, d->params[i]);
         p->at = d->params[i]->at;
+        /* 16(%rbp) is aligned to 16, so every other eightbyte is; an object that wants more must
+         * move */
         p->stays = p->place.kind == ABI_STACK && p->object && p->passed == ir_type_of(t) &&
                    p->object->align <= 8 + 8 * (p->place.stack % 16 == 0);
     }
@@ -324,8 +333,10 @@ static void layout(struct compose *c)
 {
     struct x86_state *s = heap_take(c->heap, sizeof *s);
     c->state = s;
+    /* -1: no such slot */
     s->result_pointer = s->save_area = s->discarded = s->entry = -1;
     find_params(c, s);
+    /* rbp no longer tells where the caller's frame ends */
     if (frame_align(c->function) > 16) {
         s->entry = frame_add(c->heap, &c->frame, "(entry rsp)", 8, 8, NULL);
         for (int i = 0; i < s->n_params; i++)
@@ -344,6 +355,7 @@ static void layout(struct compose *c)
     for (int i = 0; i < s->n_params; i++)
         if (s->params[i].stays)
             s->params[i].object->offset = 16 + s->params[i].place.stack;
+    /* displacements have 32 bits */
     if (c->frame.bytes > INT32_MAX)
         heap_fail(c->heap, c->function->decl->at, "the frame of '%s' is larger than 2 GiB",
                   c->function->decl->name);
@@ -361,6 +373,7 @@ static void open_frame(struct compose *c, const struct x86_state *s)
     long long bytes = c->frame.bytes;
     x86_emit(c, "pushq\t%%rbp");
     x86_emit(c, ".cfi_def_cfa_offset 16");
+    /* DWARF numbers: 6 is rbp, 7 rsp, 10 r10 */
     x86_emit(c, ".cfi_offset 6, -16");
     x86_emit(c, "movq\t%%rsp, %%rbp");
     x86_emit(c, ".cfi_def_cfa_register 6");
@@ -387,6 +400,7 @@ static void save_registers(struct compose *c, const struct x86_state *s)
     if (s->named.n_sse >= 8)
         return;
     int skip = c->next_local++;
+    /* al is 0 where no vector register carries anything: they need not be saved */
     x86_emit(c, "testb\t%%al, %%al");
     x86_emit(c, "je\t.L%d_s%d", c->serial, skip);
     for (int i = s->named.n_sse; i < 8; i++)
@@ -426,6 +440,8 @@ static void take_from_stack(struct compose *c, const struct x86_state *s, const 
     }
 }
 
+/* The order keeps what is still in registers: the result's pointer and the save area first, then
+ * parameters in registers, then those on the stack, whose moves use registers. */
 static void prologue(struct compose *c)
 {
     const struct x86_state *s = c->state;
@@ -467,6 +483,7 @@ static void epilogue(struct compose *c)
 static void return_aggregate(struct compose *c, const struct ir_instr *i, const struct x86_state *s)
 {
     struct x86_memory from = x86_pointed(c, i->value);
+    /* rax returns the address that came in rdi (3.2.3) */
     if (s->result.kind == ABI_STACK) {
         x86_emit(c, "movq\t%s, %%r11", x86_text(c, slot(c, s->result_pointer), 0));
         x86_copy(c, (struct x86_memory){.base = "%r11"}, from, i->aggregate->size);
@@ -509,12 +526,15 @@ static void emit_return(struct compose *c, const struct ir_instr *i)
 {
     if (i->value)
         return_value(c, i);
+    /* the last one falls into the epilogue */
     if (i != &c->function->code[c->function->n_code - 1])
         x86_emit(c, "jmp\t.L%d_return", c->serial);
 }
 
 /* ---- the other skeleton instructions ---- */
 
+/* The four fields of va_list (3.5.7): bytes used of the general and of the vector part of the save
+ * area, the next argument on the stack, the save area. */
 static void start_list(struct compose *c, const struct ir_instr *i)
 {
     const struct x86_state *s = c->state;

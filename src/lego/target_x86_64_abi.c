@@ -4,6 +4,7 @@
  */
 #include "lego/target_x86_64.h"
 
+/* rdi, rsi, rdx, rcx, r8, r9; xmm0 to xmm7. */
 enum { INT_REGISTERS = 6, SSE_REGISTERS = 8 };
 
 /* 3.2.3's rules (a) to (f) for two classes in one eightbyte. */
@@ -22,6 +23,7 @@ static enum abi_class merge(enum abi_class a, enum abi_class b)
     return ABI_SSE;
 }
 
+/* Beyond two eightbytes nothing of a value this size goes by registers. */
 static void add(enum abi_class out[2], int64_t eightbyte, enum abi_class class)
 {
     if (eightbyte >= 0 && eightbyte < 2)
@@ -81,6 +83,7 @@ static void classify_at(const struct type *t, int64_t offset, enum abi_class out
     } else {
         classify_scalar(t, offset, own);
     }
+    /* 3.2.3, the post merger cleanup, rules (a) and (b) */
     if (own[1] == ABI_MEMORY || (own[1] == ABI_X87UP && own[0] != ABI_X87))
         own[0] = ABI_MEMORY;
     for (int i = 0; i < 2; i++)
@@ -124,6 +127,7 @@ static int64_t size_of(const struct type *aggregate, enum ir_type scalar)
     return aggregate ? aggregate->size : scalar == IR_VOID ? 0 : ir_type_size(scalar);
 }
 
+/* Each argument begins at a multiple of 8, of 16 when its type asks for that. */
 static void pass_on_stack(struct abi_walk *w, int64_t size, int64_t align, struct abi_place *out)
 {
     if (align >= 16)
@@ -142,6 +146,7 @@ void abi_pass(struct abi_walk *w, const struct type *aggregate, enum ir_type sca
         classify_ir(scalar, class);
     int64_t size = size_of(aggregate, scalar);
     *out = (struct abi_place){0};
+    /* x87 values come back in st(0), but are passed in memory */
     if (class[0] == ABI_MEMORY || class[0] == ABI_X87) {
         pass_on_stack(w, size, aggregate ? aggregate->align : 16, out);
         return;
@@ -183,6 +188,7 @@ void abi_result(const struct type *aggregate, enum ir_type scalar, struct abi_pl
         out->parts[1] = (struct abi_part){.class = ABI_X87, .offset = 16, .bytes = 16};
         return;
     }
+    /* by a pointer from the caller, in rdi */
     if (class[0] == ABI_MEMORY) {
         out->kind = ABI_STACK;
         return;

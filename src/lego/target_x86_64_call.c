@@ -18,6 +18,7 @@ struct search {
     int otherwise;
 };
 
+/* Ranges of cases do not overlap (C11 6.8.4.2p3): their lower bounds are an order. */
 static int by_signed(const void *a, const void *b)
 {
     const struct ir_case *x = a, *y = b;
@@ -30,6 +31,8 @@ static int by_unsigned(const void *a, const void *b)
     return ((uint64_t)x->low > (uint64_t)y->low) - ((uint64_t)x->low < (uint64_t)y->low);
 }
 
+/* With eax or rax. An immediate has 32 bits, extended by its sign: larger bounds go by way
+ * of rcx. */
 static void compare(const struct search *s, int64_t value)
 {
     if (!s->wide) {
@@ -65,6 +68,7 @@ static void test_case(const struct search *s, const struct ir_case *k)
 /* Cases [first, last): halves until a few are left. Falls through only to the default's jump. */
 static void search_cases(const struct search *s, int first, int last)
 {
+    /* so few are tested one after the other: halving would save one comparison and cost a jump */
     enum { CHAIN = 4 };
     if (last - first <= CHAIN) {
         for (int i = first; i < last; i++)
@@ -116,6 +120,7 @@ struct outgoing {
     struct abi_walk walk;
 };
 
+/* Where each argument goes, and the result (System V ABI 3.2.3). */
 static void plan(struct compose *c, const struct ir_instr *i, struct outgoing *out)
 {
     *out = (struct outgoing){0};
@@ -123,9 +128,10 @@ static void plan(struct compose *c, const struct ir_instr *i, struct outgoing *o
     const struct type *result = i->callee_type->base;
     abi_result(i->aggregate, i->aggregate ? IR_BYTES : ir_type_of(result), &out->result);
     if (out->result.kind == ABI_STACK)
-        out->walk.n_int = 1;
+        out->walk.n_int = 1; /* rdi carries the address of the result */
     for (int k = 0; k < i->n_args; k++) {
         const struct ir_argument *a = &i->args[k];
+        /* the outgoing area is aligned to 16, as rsp is at a call (3.2.2) */
         if (a->aggregate && a->aggregate->align > 16)
             heap_fail(c->heap, i->at, "argument %d by value with an alignment of %lld", k + 1,
                       (long long)a->aggregate->align);
@@ -133,6 +139,7 @@ static void plan(struct compose *c, const struct ir_instr *i, struct outgoing *o
     }
 }
 
+/* Bytes of stack arguments, whole words of 16 so that rsp stays aligned at the call. */
 int64_t x86_call_stack(struct compose *c, const struct ir_instr *i)
 {
     struct outgoing out;
@@ -153,6 +160,7 @@ static void pass_on_stack(struct compose *c, const struct ir_argument *a, const 
         x86_copy(c, to, x86_object(c, a->value->object), ir_type_size(type));
     } else {
         x86_load(c, a->value, X86_RAX);
+        /* each argument takes eightbytes; what is above a narrow one is undefined */
         x86_store_bytes(c, X86_RAX, to, 8);
     }
 }
@@ -195,6 +203,8 @@ static void take_integer(struct compose *c, enum ir_type result, const struct ir
     x86_store_bytes(c, X86_RAX, x86_object(c, o), (int)ir_type_size(o->type));
 }
 
+/* Parts of a record or a complex number from rax, rdx, xmm0, xmm1 or the x87 stack, where st(0) is
+ * the first. */
 static void take_aggregate(struct compose *c, const struct ir_instr *i,
                            const struct abi_place *place)
 {
@@ -216,11 +226,13 @@ static void take_result(struct compose *c, const struct ir_instr *i, const struc
 {
     enum ir_type result = i->aggregate ? IR_BYTES : ir_type_of(i->callee_type->base);
     bool x87 = place->kind == ABI_REGISTERS && place->parts[0].class == ABI_X87;
+    /* nobody takes the result, but the x87 stack must be empty again */
     if (!i->object) {
         for (int k = 0; x87 && k < place->n_parts; k++)
             x86_emit(c, "fstp\t%%st(0)");
         return;
     }
+    /* by memory: the callee has written it where it belongs */
     if (place->kind != ABI_REGISTERS)
         return;
     if (i->aggregate)
@@ -279,6 +291,7 @@ static void find_thread_object(struct compose *c, const struct ir_instr *i)
         x86_emit(c, ".value\t0x6666");
         x86_emit(c, "rex64 call\t__tls_get_addr@PLT");
     } else {
+        /* the thread pointer lies at its own address (variant II of the ELF TLS ABI) */
         x86_emit(c, "movq\t%%fs:0, %%rax");
         x86_emit(c, "addq\t%s@gottpoff(%%rip), %%rax", symbol);
     }
@@ -288,6 +301,7 @@ static void find_thread_object(struct compose *c, const struct ir_instr *i)
 static void jump_to_callee(struct compose *c, const struct ir_instr *i)
 {
     const struct ir_expr *callee = i->callee;
+    /* through a pointer, which was loaded behind the arguments: r11 carries none */
     if (callee->op != IR_ADDRESS || callee->object->place != IR_FUNCTION) {
         x86_emit(c, "call\t*%%r11");
         return;
@@ -318,6 +332,7 @@ void x86_call(struct compose *c, const struct ir_instr *i)
             pass_in_registers(c, &i->args[k], &out.places[k]);
     if (i->callee->op != IR_ADDRESS || i->callee->object->place != IR_FUNCTION)
         x86_load(c, i->callee, X86_R11);
+    /* al: an upper bound of the vector registers used, for the callee's prologue (3.2.3) */
     if (i->callee_type->variadic || i->callee_type->no_prototype)
         x86_emit(c, "movl\t$%d, %%eax", out.walk.n_sse);
     jump_to_callee(c, i);

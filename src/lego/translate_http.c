@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* POLL_MS: how soon an interrupt is noticed. RETRY_AFTER_MAX, seconds: what a server may ask for
+ * at most, so that a wrong answer does not stop a build for an hour. */
 enum {
     REPLY_MAX = 4 << 20, BODY_MAX = 16 << 20, JOBS_MAX = 256, ENDPOINTS_MAX = 16, POLL_MS = 100,
     CONNECT_SECONDS = 20, RETRY_AFTER_MAX = 120
@@ -45,6 +47,7 @@ struct waiting {
     enum { WAITING, IN_FLIGHT, ANSWERED, GIVEN_UP } state;
 };
 
+/* base comes first: a translator's pointer is one to its struct http. */
 struct http {
     struct translator base;
     struct http_options options;
@@ -81,6 +84,7 @@ void http_options_init(struct http_options *options)
 
 /* ---- replies ---- */
 
+/* choices[0].message.content. A finish_reason of "length": the answer ends where max_tokens did. */
 static const char *content_of(const json_t *reply, size_t *length, bool *cut)
 {
     const json_t *choice = json_array_get(json_object_get(reply, "choices"), 0);
@@ -101,6 +105,7 @@ bool http_reply_read(const char *bytes, size_t n, struct buf *answer, char note[
     if (content) {
         const char *fragment;
         prompt_extract(content, length, &fragment, &fragment_length);
+        /* fragments are terminated strings further on */
         ok = fragment_length > 0 && !memchr(fragment, '\0', fragment_length) &&
              buf_append(answer, fragment, fragment_length);
         snprintf(note, 128, "%s", ok ? "" : cut ? "the answer was cut off at the token limit"
@@ -137,6 +142,7 @@ void http_error_read(long status, const char *bytes, size_t n, const char *key, 
 
 /* ---- requests ---- */
 
+/* Fewer bytes than given: curl ends the transfer. So a reply cannot grow beyond REPLY_MAX. */
 static size_t receive(char *bytes, size_t size, size_t n, void *user)
 {
     struct slot *slot = user;
@@ -154,6 +160,7 @@ static bool write_body(const struct http *h, const struct translation *item, str
     buf_init(&user, BODY_MAX);
     buf_clear(body);
     bool ok = prompt_fill(&h->prompt, item, &user);
+    /* the first answer is the likeliest one; variety is for those after it */
     float temperature = item->sample == 0 ? 0 : h->options.temperature;
     json_t *request =
         !ok ? NULL
@@ -211,6 +218,8 @@ static void release(struct http *h, struct slot *slot)
     slot->item = -1;
 }
 
+/* Worth another try: overload, conflicts, the server's own errors, and what happens to
+ * connections. */
 static bool may_pass(CURLcode code, long status)
 {
     if (code == CURLE_OK)
@@ -270,6 +279,7 @@ static void finish(struct batch *b, struct slot *slot, CURLcode code)
             snprintf(item->note, sizeof item->note, "%s",
                      slot->reply.failed ? "the reply is too long" : curl_easy_strerror(code));
         bool again = may_pass(code, status) && !slot->reply.failed;
+        /* of one request: too long, or with something that this server refuses; others may pass */
         bool too_much = code == CURLE_OK && (status == 400 || status == 413 || status == 422);
         b->hopeless |= !again && !too_much && !slot->reply.failed && !h->ever_answered;
         if (again && w->attempts <= h->options.retries)
@@ -429,6 +439,7 @@ static ashlar_status take_key(struct http *h, ashlar_error *err)
     h->key = strdup(key);
     int n = asprintf(&header, "Authorization: Bearer %s", key);
     struct curl_slist *longer = n > 0 ? curl_slist_append(h->headers, header) : NULL;
+    /* the copy in `longer` is curl's; ours holds the key and goes at once */
     if (n > 0) {
         explicit_bzero(header, (size_t)n);
         free(header);
@@ -473,6 +484,7 @@ static ashlar_status make_slots(struct http *h, ashlar_error *err)
         curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
         curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)(h->options.timeout_seconds * 1000));
         curl_easy_setopt(slot->easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+        /* timeouts of name look-ups without SIGALRM, which belongs to the program */
         curl_easy_setopt(slot->easy, CURLOPT_NOSIGNAL, 1L);
         /* A redirect would carry the key to another host. */
         curl_easy_setopt(slot->easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -482,6 +494,8 @@ static ashlar_status make_slots(struct http *h, ashlar_error *err)
     return ASHLAR_OK;
 }
 
+/* Once per process, as curl asks; pthread_once since translators may be opened by several
+ * threads. */
 static void start_curl(void)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As many sessions as share a pass well: eight rows cost little more than one, as the weights are
+ * read once. */
 enum { SESSIONS = 8, CONTEXT_MOST = 8192, TEXT_MAX = 1 << 20, ANSWER_TOKENS_MOST = 4096 };
 
 /* What samples after the first are drawn at: rising by item. */
@@ -119,6 +121,7 @@ static ashlar_status begin(struct model_translator *m, struct lane *lane, struct
     }
     const int32_t *held = ashlar_session_tokens(lane->session);
     size_t keep = 0, n_held = ashlar_session_length(lane->session);
+    /* the last token is evaluated again in any case: its logits are wanted */
     while (keep < n_held && keep < lane->n_prompt - 1 && held[keep] == lane->prompt[keep])
         keep++;
     status = ashlar_session_rewind(lane->session, keep, err);

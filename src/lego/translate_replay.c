@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bounds on untrusted input: a file, an answer (far above FRAGMENT_MAX_BYTES, which the parser
+ * will tell about), a sample's number. */
 enum { TRANSCRIPT_MAX = 1 << 30, ANSWER_MAX = 1 << 20, SAMPLE_MAX = 1 << 20 };
 
 struct answer {
@@ -57,6 +59,8 @@ static ashlar_status refuse(const struct reading *in, int line, const char *what
     return error_set(err, ASHLAR_BAD_INPUT, "%s:%d: %s", in->path, line, what);
 }
 
+/* A line of a transcript: {"key" or "block", "fragment": text or null, "sample": optional}. Other
+ * members are notes of whoever wrote it. */
 static ashlar_status read_line(void *context, json_t *object, int line, ashlar_error *err)
 {
     struct reading *in = context;
@@ -71,6 +75,7 @@ static ashlar_status read_line(void *context, json_t *object, int line, ashlar_e
         return refuse(in, line, "neither \"key\" nor \"block\"", err);
     if (key && !is_key(key, key_length))
         return refuse(in, line, "\"key\" is not 32 hexadecimal digits", err);
+    /* a line may have the block's text only, as hand-written transcripts do */
     if (key)
         memcpy(answer.key, key, sizeof answer.key);
     else
@@ -81,6 +86,7 @@ static ashlar_status read_line(void *context, json_t *object, int line, ashlar_e
             return refuse(in, line, "\"sample\" is not a number of 0 or more", err);
         answer.sample = (int)n;
     }
+    /* null is an answer too: a model that gave none */
     if (!fragment && !json_is_null(json_object_get(object, "fragment")))
         return refuse(in, line, "no \"fragment\"", err);
     if (fragment && (length > ANSWER_MAX || strlen(fragment) != length))
@@ -97,6 +103,7 @@ static ashlar_status read_line(void *context, json_t *object, int line, ashlar_e
     return status;
 }
 
+/* By line within a block: qsort() is not stable, and "the n-th sample" means the n-th line. */
 static int compare(const void *a, const void *b)
 {
     const struct answer *x = a, *y = b;

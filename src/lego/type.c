@@ -16,6 +16,7 @@ static const struct {
     int8_t size, rank;
     bool is_signed;
 } basics[] = {
+    /* alignment only: void is incomplete (C11 6.2.5p19), its size is set to -1 below */
     [TYPE_VOID] = {"void", 1, 0, false},
     [TYPE_BOOL] = {"_Bool", 1, 1, false},
     [TYPE_CHAR] = {"char", 1, 2, true},
@@ -49,6 +50,8 @@ void type_table_init(struct type_table *table, struct heap *h)
     }
 }
 
+/* Pointers are not looked up for reuse: type_same() compares by structure, and the heap is freed
+ * whole. */
 struct type *type_pointer_to(struct heap *h, struct type *base)
 {
     struct type *t = heap_take(h, sizeof *t);
@@ -88,6 +91,8 @@ struct type *type_complex_of(struct heap *h, struct type *part)
     return t;
 }
 
+/* A qualifier of an array is its elements' (C11 6.7.3p9). The fields of a record become volatile
+ * in the reader, which knows when they are complete. */
 struct type *type_with_volatile(struct heap *h, struct type *t)
 {
     if (t->is_volatile)
@@ -146,11 +151,15 @@ bool type_is_pair(const struct type *t)
     return t->kind == TYPE_COMPLEX || t->kind == TYPE_INT128 || t->kind == TYPE_UINT128;
 }
 
+/* Conversion rank (C11 6.3.1.1p1): only its order matters. long long ranks above long though both
+ * have 64 bits; 0 stands for what has none. */
 int type_rank(const struct type *t)
 {
     return type_is_integer(t) ? basics[t->kind].rank : 0;
 }
 
+/* () and (void) are different types here: calls through them are made differently (%al,
+ * promotions). */
 static bool functions_same(const struct type *a, const struct type *b)
 {
     if (a->n != b->n || a->variadic != b->variadic || a->no_prototype != b->no_prototype)
@@ -174,11 +183,14 @@ bool type_same(const struct type *a, const struct type *b)
     case TYPE_COMPLEX:
         return type_same(a->base, b->base);
     case TYPE_POINTER:
+        /* how the target may be accessed is part of a pointer's type, the pointer's own qualifiers
+         * are not */
         return a->base->is_volatile == b->base->is_volatile && type_same(a->base, b->base);
     case TYPE_ARRAY:
         return a->length == b->length && a->bytes == b->bytes && type_same(a->base, b->base);
     case TYPE_FUNCTION:
         return functions_same(a, b);
+    /* two records that look alike are two types; one that is the same was found above */
     case TYPE_RECORD:
         return false;
     default:
@@ -220,10 +232,12 @@ static const char *parameters_text(struct heap *h, const struct type *t)
 /* Declarators read from the inside out: `inner` is what has been written so far. */
 static const char *declarator_text(struct heap *h, const struct type *t, const char *inner)
 {
+    /* an array's volatile is printed with its elements */
     const char *qualifier = t->is_volatile && t->kind != TYPE_ARRAY ? "volatile " : "";
     const char *base;
     switch (t->kind) {
     case TYPE_POINTER: {
+        /* (*p)[3] and (*f)(void): without parentheses * would bind later than what follows */
         bool wrap = t->base->kind == TYPE_ARRAY || t->base->kind == TYPE_FUNCTION;
         const char *space = t->is_volatile && *inner ? " " : "";
         const char *star =

@@ -15,6 +15,8 @@
 #include "lego/lint_x86_64.h"
 #include "lego/verify_internal.h"
 
+/** A fragment has at most 4,000 lines; its code must leave room for the exits in the emulator's
+ * pages. */
 enum { MAX_ASSEMBLY = 1 << 20, MAX_CODE = 128 << 10 };
 
 const char *verify_level_name(enum verify_level level)
@@ -104,6 +106,7 @@ static bool find_symbol(void *context, const char *name, uint64_t *address)
     int i = find_operand(s->block, name);
     if (i < 0)
         return emulate_symbol(name, address);
+    /* any address in reach does, to see whether it assembles */
     *address = s->layout ? s->layout->addresses[i] : STATE_IMAGE_AT;
     return true;
 }
@@ -182,6 +185,7 @@ static void random_entry(const struct verifier *v, struct rng *rng, struct emula
         if (!entry->floats)
             continue;
         entry->xmm[i][0] = rng_u64(rng);
+        /* the upper half need not be good randomness, only unlike what a fragment expects */
         entry->xmm[i][1] = entry->gpr[i] ^ 0x5555555555555555u;
     }
     entry->flags = (rng_u64(rng) & ARITHMETIC_FLAGS) | ALWAYS;
@@ -199,11 +203,16 @@ static ashlar_status run_states(struct verifier *v, const struct fragment *f,
     struct rng rng;
     bool loops = has_loop(f), floats = uses_floats(f);
     *agrees = false;
+    /* not the states' seed: registers must not repeat what is in memory */
     rng_seed(&rng, v->options.seed + 1);
     for (int i = 0; i < s->n; i++) {
         unsigned char *image = emulator_image(v->emulator);
+        /* basic blocks: what the reference's loops allow, four times over, as a fragment may have
+         * more labels */
         size_t limit = loops ? (size_t)(f->n + 16) * (size_t)(s->results[i].labels + 2) * 4 : 0;
         memcpy(image, s->inputs + s->layout.size * (size_t)i, s->layout.size);
+        /* writing xmm and x87 registers takes time; once sets them for a fragment that names
+         * none */
         entry.floats = floats || i == 0;
         random_entry(v, &rng, &entry);
         ashlar_status status = emulator_run(v->emulator, &entry, limit, &result, err);
@@ -243,6 +252,7 @@ static ashlar_status gather_states(struct verifier *v, const struct block *block
     ashlar_error inner = {0};
     ashlar_status status = vectors_collect(v, block, &inner);
     const struct vectors *s = &v->vectors;
+    /* too large for an image: a finding about this block, not the end of the compilation */
     if (status == ASHLAR_NO_RESOURCE) {
         snprintf(verdict->message, sizeof verdict->message, "cannot be tested: %s", inner.message);
         return ASHLAR_OK;
@@ -283,6 +293,7 @@ static ashlar_status assemble_and_test(struct verifier *v, const struct fragment
 {
     bool testable = false, agrees = false;
     ashlar_status status = ASHLAR_OK;
+    /* set ahead: where an error leaves, this is the level that it failed at */
     verdict->failed_at = VERIFY_ASSEMBLED;
     if (v->options.level >= VERIFY_TESTED)
         status = gather_states(v, block, &testable, verdict, err);

@@ -13,6 +13,8 @@
 #include "base/buf.h"
 #include "lego/lint_x86_64.h"
 
+/** DF is bit 10 of rflags. Of MXCSR the low six bits are sticky exception flags, which any
+ * arithmetic sets: not compared. The other two are the control words that the ABI has at entry. */
 enum {
     DF = 0x400,
     MXCSR_CONTROL = 0xffc0,
@@ -67,6 +69,7 @@ static bool nan_in_memory(const struct comparison *c, size_t offset)
     return false;
 }
 
+/** The operand whose bytes hold this one; -1: arena, scratch or a gap between. */
 static int operand_at(const struct comparison *c, size_t offset)
 {
     for (int i = 0; i < c->block->n_operands; i++) {
@@ -79,6 +82,8 @@ static int operand_at(const struct comparison *c, size_t offset)
     return -1;
 }
 
+/** A scalar operand has its type. Bytes, and memory behind pointers, may hold what the block stores
+ * there. */
 static bool may_differ(const struct comparison *c, size_t offset)
 {
     int i = operand_at(c, offset);
@@ -86,6 +91,7 @@ static bool may_differ(const struct comparison *c, size_t offset)
         return nan_in_memory(c, offset);
     enum ir_type type = c->block->operands[i].type;
     size_t start = c->layout->offsets[i];
+    /* padding: fstpt writes ten bytes, a copy by words sixteen */
     if (type == IR_F80 && offset - start >= 10)
         return true;
     return both_nan(c, type, start);
@@ -168,6 +174,8 @@ static bool is_scratch(const struct comparison *c, size_t offset)
     return offset < c->layout->rsp && offset >= c->layout->rsp - X86_SCRATCH_BYTES;
 }
 
+/** Two memcmp() decide nearly every run; only a difference is looked at byte by byte, as it may be
+ * let pass. */
 static bool same_fast(const struct comparison *c)
 {
     size_t low = c->layout->rsp - X86_SCRATCH_BYTES, high = c->layout->rsp;
@@ -175,6 +183,7 @@ static bool same_fast(const struct comparison *c)
            memcmp(c->expected + high, c->got + high, c->layout->size - high) == 0;
 }
 
+/** The values of the entry state, as far as they leave room for what went wrong. */
 static void put_entry(const struct comparison *c)
 {
     const char *before = ": ";
@@ -230,6 +239,7 @@ static const char *exit_name(int exit, char out[24])
 static bool compare_machine(const struct comparison *c, const struct emulate_registers *entry,
                             const struct emulate_result *r)
 {
+    /* System V ABI 3.2.1; the numbers above 7 are the registers' own */
     static const unsigned char kept[] = {X86_BX, X86_SP, X86_BP, 12, 13, 14, 15};
     char name[8];
     for (size_t i = 0; i < sizeof kept; i++)
@@ -279,6 +289,7 @@ bool compare_run(const struct verifier *v, const struct block *block, int i,
     buf_init(&out, 4096);
     struct comparison c = {v, block, &s->layout, s->inputs + s->layout.size * (size_t)i,
                            s->outputs + s->layout.size * (size_t)i, image, i, &out};
+    /* the exit first: memory of another path says nothing */
     bool same = compare_exit(&c, result, s->results[i].exit) && compare_memory(&c) &&
                 compare_machine(&c, entry, result);
     if (!same)
