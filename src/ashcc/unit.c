@@ -46,8 +46,11 @@ void unit_path(char *path, size_t capacity, const char *folder, int index, const
 static ashlar_status open_http(struct translator **out, ashlar_error *err)
 {
     struct http_options o;
+    int room = (int)(sizeof o.endpoints / sizeof *o.endpoints);
     http_options_init(&o);
-    for (int i = 0; i < settings.endpoints.n && o.n_endpoints < 16; i++)
+    if (settings.endpoints.n > room)
+        return error_set(err, ASHLAR_USAGE, "option --endpoint: at most %d of them", room);
+    for (int i = 0; i < settings.endpoints.n; i++)
         o.endpoints[o.n_endpoints++] = settings.endpoints.items[i];
     /* servers of one model mostly take any name */
     o.model = settings.api_model ? settings.api_model : "default";

@@ -234,7 +234,8 @@ static int operand_count(enum expr_kind kind)
 static void check_expr(struct check *c, const struct expr *e)
 {
     int n = operand_count(e->kind);
-    bool complete = (n < 1 || e->a) && (n < 2 || e->b || (e->kind == EXPR_CONDITIONAL && e->c));
+    bool complete = (n < 1 || e->a) && (n < 2 || e->b || e->kind == EXPR_CONDITIONAL) &&
+                    (e->kind != EXPR_CONDITIONAL || e->c); /* GNU's a ?: c has no b */
     /* holds() follows the operands without asking whether they are there. */
     require(c, e->at, complete && e->type, "an operand is missing");
     if (c->breach)

@@ -66,11 +66,14 @@ static bool cast(const struct expr *e, uint64_t *out)
     const struct expr *a = e->a;
     int64_t inner;
     if (a->kind == EXPR_FLOAT) { /* (int)1.5 is allowed: C11 6.6p6 */
-        /* what int64_t surely holds: the host converts here, and beyond it is undefined (C11
-         * 6.3.1.4p1) */
-        bool fits = a->real > -9.2e18L && a->real < 9.2e18L;
-        *out = e->type->kind == TYPE_BOOL ? a->real != 0 : fits ? (uint64_t)(int64_t)a->real : 0;
-        return fits;
+        /* the host converts here, and beyond the type's range it is undefined (C11 6.3.1.4p1) */
+        bool fits = a->real >= -0x1p63L && a->real < 0x1p63L;
+        bool fits_unsigned = a->real >= 0 && a->real < 0x1p64L && !type_is_signed(e->type);
+        if (e->type->kind == TYPE_BOOL)
+            *out = a->real != 0;
+        else
+            *out = fits ? (uint64_t)(int64_t)a->real : fits_unsigned ? (uint64_t)a->real : 0;
+        return fits || fits_unsigned || e->type->kind == TYPE_BOOL;
     }
     if (!type_is_integer(a->type) || !constant_integer(a, &inner))
         return false;

@@ -17,8 +17,9 @@ static struct place choose_section(struct heap *h, const struct ir_data *d)
     bool writable = !d->read_only;
     /* the program's own section: with bytes in the file even if all are zero */
     if (decl && decl->section)
-        return (struct place){
-            heap_printf(h, "%s,\"%s\",@progbits", decl->section, writable ? "aw" : "a"), false};
+        return (struct place){heap_printf(h, "%s,\"%s\",@progbits", decl->section,
+                                          decl->is_thread_local ? "awT" : writable ? "aw" : "a"),
+                              false};
     if (decl && decl->is_thread_local)
         return d->bytes || d->n_relocations ? (struct place){".tdata,\"awT\",@progbits", false}
                                             : (struct place){".tbss,\"awT\",@nobits", true};

@@ -184,12 +184,19 @@ static ashlar_status map_image(struct emulator *e, size_t bytes, ashlar_error *e
     e->image = pages(bytes);
     if (!e->image)
         return error_memory(err, bytes, "the emulator's image");
-    e->image_bytes = bytes;
     uc_err uc = UC_ERR_OK;
     for (int i = 0; i < N_ENGINES && uc == UC_ERR_OK; i++)
         uc = uc_mem_map_ptr(e->engines[i], STATE_IMAGE_AT, bytes, UC_PROT_READ | UC_PROT_WRITE,
                             e->image);
-    return uc == UC_ERR_OK ? ASHLAR_OK : unicorn_error(err, "cannot map the image", uc);
+    if (uc == UC_ERR_OK) {
+        e->image_bytes = bytes;
+        return ASHLAR_OK;
+    }
+    for (int i = 0; i < N_ENGINES; i++)
+        uc_mem_unmap(e->engines[i], STATE_IMAGE_AT, bytes); /* of those that have it */
+    munmap(e->image, bytes);
+    e->image = NULL;
+    return unicorn_error(err, "cannot map the image", uc);
 }
 
 ashlar_status emulator_load(struct emulator *e, const void *code, size_t code_bytes,

@@ -325,10 +325,11 @@ static struct ir_expr *narrowed(struct builtin *b, enum ir_op code, enum ir_type
     return r;
 }
 
-/* Whether t holds every value of e. */
+/* Whether t, of 64 bits, holds every value of e. A literal below 0 in the other signedness is -1 as
+ * an unsigned one, or one above INT64_MAX as a signed one. */
 static bool fits(enum ir_type t, const struct ir_expr *e)
 {
-    if (e->op == IR_INT && ir_is_signed(e->type) && !ir_is_signed(t) && e->value < 0)
+    if (e->op == IR_INT && ir_is_signed(e->type) != ir_is_signed(t) && e->value < 0)
         return false;
     return e->op == IR_INT || ir_is_signed(e->type) == ir_is_signed(t) ||
            (ir_is_signed(t) && ir_type_size(e->type) < 8);

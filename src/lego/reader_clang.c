@@ -122,7 +122,7 @@ static enum CXErrorCode parse(struct reader *r, CXIndex index, const char *name,
     const char *args[MAX_ARGS + 8] = {"-std=gnu17", "-w", "-undef", "-ferror-limit=100",
                                       "-Wno-return-type"};
     int n = 5;
-    for (int i = 0; i < n_given && i < MAX_ARGS; i++) {
+    for (int i = 0; i < n_given; i++) {
         args[n++] = given[i];
         /* C90's `inline` is GNU's: extern inline is what is not emitted, the reverse of C99 (C11
          * 6.7.4p7) */
@@ -163,6 +163,9 @@ static char *assemble_text(const char *name, const char *text, size_t length, si
 static ashlar_status read_text(struct reader *r, CXIndex index, const char *const *args, int n_args,
                                ashlar_error *err)
 {
+    if (n_args > MAX_ARGS)
+        return error_set(err, ASHLAR_USAGE, "%s: %d options for the reader, more than %d",
+                         r->unit->source, n_args, MAX_ARGS);
     enum CXErrorCode code = parse(r, index, "source.i", args, n_args);
     if (code != CXError_Success)
         return error_set(err, ASHLAR_BAD_INPUT, "%s: libclang could not read it (code %d)",

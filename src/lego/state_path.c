@@ -115,7 +115,8 @@ static bool convert(enum ir_type to, enum ir_type from, struct steer_value *v)
         v->integer = steer_wrap(to, v->integer);
         return true;
     }
-    if (!(v->real > -9.3e18L && v->real < (to == IR_U64 ? 1.8e19L : 9.2e18L)))
+    long double low = to == IR_U64 ? 0 : -0x1p63L, high = to == IR_U64 ? 0x1p64L : 0x1p63L;
+    if (!(v->real >= low && v->real < high))
         return false;
     v->integer = to == IR_U64 ? (int64_t)(uint64_t)v->real : (int64_t)v->real;
     v->integer = steer_wrap(to, v->integer);

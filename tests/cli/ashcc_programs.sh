@@ -19,6 +19,7 @@ static int hidden = 7;
 extern int from_main;
 int table[10];
 __thread int per_thread = 4;
+__thread int placed __attribute__((section("of_threads"))) = 3;
 extern __thread int of_main;
 const char *names[] = {"even", "odd"};
 typedef int (*function)(int);
@@ -26,11 +27,19 @@ extern int nobody(int) __attribute__((weak)), nothing __attribute__((weak));
 int twice(int x) { return 2 * x; }
 static int thrice(int x) { return 3 * x; }
 function pick(int w) { return w ? twice : thrice; }
+static int of_constants(int x)
+{
+    switch (x) {
+    case (unsigned long)1e19 > 5: return 70;
+    case (_Bool)1e30 + 1: return 90;
+    }
+    return 0;
+}
 int work(int n)
 {
     function f = pick(n & 1);
     int (*print)(const char *, ...) = printf;
-    counter += f(n) + ++per_thread + of_main;
+    counter += f(n) + ++per_thread + ++placed + of_main + of_constants(n % 3);
     table[n % 10] = counter;
     from_main = ++hidden;
     if (nobody || &nothing)

@@ -206,6 +206,20 @@ static void data_that_are_refused_leave_the_others(void **state)
     unit_free(ir->unit);
 }
 
+/** What the result's type cannot hold is refused: exact arithmetic would overflow, -1L would not. */
+static void overflow_with_a_literal_of_the_other_sign(void **state)
+{
+    (void)state;
+    struct ir_unit *ir = lowered_unit(
+        "int f(long x, long *r) { return __builtin_add_overflow(x, 0xffffffffffffffffUL, r); }\n"
+        "int g(unsigned long x, unsigned long *r) { return __builtin_add_overflow(x, -1L, r); }\n"
+        "int h(long x, long *r) { return __builtin_add_overflow(x, 5UL, r); }\n");
+    assert_non_null(strstr(why_refused(ir, "f"), "mixed 64-bit types"));
+    assert_non_null(strstr(why_refused(ir, "g"), "mixed 64-bit types"));
+    assert_null(why_refused(ir, "h"));
+    unit_free(ir->unit);
+}
+
 static void regions_are_nested_statements(void **state)
 {
     (void)state;
@@ -248,6 +262,7 @@ int main(void)
         cmocka_unit_test(equal_literals_are_one_object),
         cmocka_unit_test(a_function_that_is_refused_leaves_the_others),
         cmocka_unit_test(data_that_are_refused_leave_the_others),
+        cmocka_unit_test(overflow_with_a_literal_of_the_other_sign),
         cmocka_unit_test(regions_are_nested_statements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
