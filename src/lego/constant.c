@@ -68,7 +68,8 @@ static bool cast(const struct expr *e, uint64_t *out)
     if (a->kind == EXPR_FLOAT) { /* (int)1.5 is allowed: C11 6.6p6 */
         /* the host converts here, and beyond the type's range it is undefined (C11 6.3.1.4p1) */
         bool fits = a->real >= -0x1p63L && a->real < 0x1p63L;
-        bool fits_unsigned = a->real >= 0 && a->real < 0x1p64L && !type_is_signed(e->type);
+        bool fits_unsigned = a->real >= 0 && a->real < 0x1p64L && type_is_integer(e->type) &&
+                             !type_is_signed(e->type);
         if (e->type->kind == TYPE_BOOL)
             *out = a->real != 0;
         else

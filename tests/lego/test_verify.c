@@ -48,8 +48,11 @@ static void accept(const char *text, const char *fragment)
     int64_t values[] = {5, 7, 3};
     check(text, values, 3, fragment, &verdict);
 #ifdef __SANITIZE_ADDRESS__
-    if (strstr(verdict.message, "UNMAPPED"))
-        return; /* a wild pointer of the reference met the shadow memory and did not fault */
+    /* a wild pointer of the reference met the shadow memory and did not fault */
+    if (strstr(verdict.message, "UNMAPPED")) {
+        printf("# AddressSanitizer's shadow memory hides a fault: %s\n", verdict.message);
+        skip();
+    }
 #endif
     if (!verdict.accepted)
         fail_msg("rejected (%s): %s\n%s%s", verify_level_name(verdict.level), verdict.message, text,
