@@ -13,6 +13,7 @@
 #ifndef KVSWAP_AIO_H
 #define KVSWAP_AIO_H
 
+#include <limits.h>
 #include <sys/uio.h>
 
 #include "base/error.h"
@@ -133,6 +134,12 @@ static inline void aio_close(struct aio *aio)
 {
     if (aio)
         aio->ops->close(aio);
+}
+
+/** How many of a request's pieces the kernel takes in one call. */
+static inline int aio_pieces_at_once(const struct aio_request *request)
+{
+    return request->n_iov < IOV_MAX ? request->n_iov : IOV_MAX;
 }
 
 /** Note n more bytes as transferred (for implementations): true when that was all. */

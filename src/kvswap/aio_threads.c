@@ -32,7 +32,7 @@ static int transfer(struct aio_request *r)
         off_t at = (off_t)(r->offset + r->done);
         struct iovec whole = {r->data + r->done, r->bytes - r->done};
         struct iovec *iov = r->iov ? r->iov : &whole;
-        int n_iov = r->iov ? r->n_iov : 1;
+        int n_iov = r->iov ? aio_pieces_at_once(r) : 1;
         ssize_t n = r->write ? pwritev(r->fd, iov, n_iov, at) : preadv(r->fd, iov, n_iov, at);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;

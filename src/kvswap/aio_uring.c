@@ -78,9 +78,9 @@ static void prepare(struct uring *u, struct aio_request *r)
     else if (piece >= 0)
         io_uring_prep_read_fixed(sqe, fd, data, left, offset, piece);
     else if (r->iov && r->write)
-        io_uring_prep_writev(sqe, fd, r->iov, (unsigned)r->n_iov, offset);
+        io_uring_prep_writev(sqe, fd, r->iov, (unsigned)aio_pieces_at_once(r), offset);
     else if (r->iov)
-        io_uring_prep_readv(sqe, fd, r->iov, (unsigned)r->n_iov, offset);
+        io_uring_prep_readv(sqe, fd, r->iov, (unsigned)aio_pieces_at_once(r), offset);
     else if (r->write)
         io_uring_prep_write(sqe, fd, data, left, offset);
     else

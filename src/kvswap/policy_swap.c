@@ -279,7 +279,8 @@ static void submit_window(struct kv *kv)
     if (w->n == 0)
         return;
     store_read(&swap_of(kv, w->item)->store, layer, w->first, w->n,
-               swap_window_data(kv, swap_of(kv, w->item), buffer), request);
+               swap_window_data(kv, swap_of(kv, w->item), buffer), kv->window_pieces[buffer],
+               request);
     aio_submit(kv->aio, request, 1);
     kv->stats.reads++;
     kv->stats.bytes_read += request->bytes;

@@ -16,26 +16,44 @@
  * Header, little endian, at offset 0, padded with zeros to 4096 bytes:
  *
  *   0  8  magic "ASHLARKV"
- *   8  4  format version, 1
+ *   8  4  format version, 2
  *  12  4  state: 1 open (contents not to be trusted)
  *  16  8  model fingerprint
  *  24  4  layers          28  4  KV heads
  *  32  4  head_dim        36  4  element type (GGUF number)
  *  40  4  tokens a group  44  4  groups a layer
- *  48  8  bytes a group on disk
+ *  48  8  bytes from a group to the next
  *  56  8  XXH3-64 of bytes 0..55
  */
-enum { HEADER_BYTES = 4096, HEADER_VERSION = 1, STATE_OPEN = 1 };
+enum { HEADER_BYTES = 4096, HEADER_VERSION = 2, STATE_OPEN = 1 };
+
+static const unsigned char zeros[AIO_ALIGN] __attribute__((aligned(AIO_ALIGN)));
+static unsigned char unread[AIO_ALIGN] __attribute__((aligned(AIO_ALIGN)));
 
 size_t store_token_bytes(const struct store_shape *shape)
 {
     return 2 * (size_t)shape->n_head_kv * tensor_row_bytes(shape->type, shape->head_dim);
 }
 
+static size_t round_up(size_t bytes, size_t align)
+{
+    return (bytes + align - 1) / align * align;
+}
+
 size_t store_group_bytes(const struct store_shape *shape)
 {
-    size_t payload = store_token_bytes(shape) * (size_t)shape->group_tokens;
-    return (payload + STORE_ALIGN - 1) / STORE_ALIGN * STORE_ALIGN;
+    return round_up(store_token_bytes(shape) * (size_t)shape->group_tokens, STORE_ALIGN);
+}
+
+static size_t stride_of(const struct store_shape *shape)
+{
+    return round_up(store_group_bytes(shape), AIO_ALIGN);
+}
+
+size_t store_pieces(const struct store_shape *shape, int n, bool apart)
+{
+    bool padded = stride_of(shape) > store_group_bytes(shape);
+    return (size_t)n * (padded ? 2 : apart ? 1 : 0);
 }
 
 size_t store_resident_bytes(const struct store_shape *shape)
@@ -43,16 +61,9 @@ size_t store_resident_bytes(const struct store_shape *shape)
     return (size_t)shape->n_layer * (size_t)shape->max_groups * sizeof(uint32_t);
 }
 
-/* From one layer's first group to the next one's. */
-static uint64_t layer_bytes(const struct store_shape *shape)
-{
-    uint64_t groups = (uint64_t)shape->max_groups * (uint64_t)store_group_bytes(shape);
-    return (groups + AIO_ALIGN - 1) / AIO_ALIGN * AIO_ALIGN;
-}
-
 uint64_t store_file_bytes(const struct store_shape *shape)
 {
-    return HEADER_BYTES + (uint64_t)shape->n_layer * layer_bytes(shape);
+    return HEADER_BYTES + (uint64_t)shape->n_layer * (uint64_t)shape->max_groups * stride_of(shape);
 }
 
 static void put(unsigned char *at, uint64_t value, int bytes)
@@ -77,7 +88,7 @@ static ashlar_status write_header(struct store *s, uint64_t fingerprint, ashlar_
     put(header + 36, (uint64_t)s->shape.type, 4);
     put(header + 40, (uint64_t)s->shape.group_tokens, 4);
     put(header + 44, (uint64_t)s->shape.max_groups, 4);
-    put(header + 48, s->group_bytes, 8);
+    put(header + 48, s->stride, 8);
     put(header + 56, XXH3_64bits(header, 56), 8);
     struct aio_request r = {.fd = s->fd, .write = true, .data = header, .bytes = HEADER_BYTES};
     aio_submit(s->aio, &r, 1);
@@ -92,7 +103,6 @@ static ashlar_status write_header(struct store *s, uint64_t fingerprint, ashlar_
  */
 static void use_sectors(struct store *s)
 {
-    static const unsigned char zeros[STORE_ALIGN] __attribute__((aligned(STORE_ALIGN)));
     if (!s->direct || s->group_bytes % AIO_ALIGN == 0)
         return;
     if (pwrite(s->fd, zeros, STORE_ALIGN, STORE_ALIGN) >= 0 || errno != EINVAL)
@@ -142,6 +152,7 @@ ashlar_status store_open(struct store *s, const struct store_shape *shape,
                         .used_bytes = HEADER_BYTES};
     s->payload_bytes = store_token_bytes(shape) * (size_t)shape->group_tokens;
     s->group_bytes = store_group_bytes(shape);
+    s->stride = stride_of(shape);
     s->checksums =
         mem_array((size_t)shape->n_layer * (size_t)shape->max_groups, sizeof *s->checksums);
     if (!s->checksums)
@@ -174,8 +185,8 @@ static uint32_t *checksum_of(const struct store *s, int layer, int group)
 
 static uint64_t offset_of(const struct store *s, int layer, int group)
 {
-    return HEADER_BYTES + (uint64_t)layer * layer_bytes(&s->shape) +
-           (uint64_t)group * s->group_bytes;
+    uint64_t index = (uint64_t)layer * (uint64_t)s->shape.max_groups + (uint64_t)group;
+    return HEADER_BYTES + index * s->stride;
 }
 
 /* Never 0, which means "not written". */
@@ -185,12 +196,37 @@ static uint32_t checksum(const unsigned char *data, size_t n)
     return sum ? sum : 1;
 }
 
+/*
+ * A request for groups [group, group + n): at `data` one after the other, or at `places`. The
+ * padding behind the last one is not transferred. Groups of whole pages have nothing between them.
+ */
+static struct aio_request run_request(const struct store *s, int layer, int group, int n,
+                                      unsigned char *data, unsigned char *const *places,
+                                      const unsigned char *between, struct iovec *pieces)
+{
+    size_t gap = s->stride - s->group_bytes;
+    struct aio_request r = {.fd = s->fd,
+                            .data = places ? places[0] : data,
+                            .bytes = (size_t)n * s->stride - gap,
+                            .offset = offset_of(s, layer, group)};
+    if (n == 1 || (gap == 0 && !places))
+        return r;
+    r.iov = pieces;
+    for (int i = 0; i < n; i++) {
+        unsigned char *place = places ? places[i] : data + (size_t)i * s->group_bytes;
+        pieces[r.n_iov++] = (struct iovec){place, s->group_bytes};
+        if (gap > 0 && i + 1 < n)
+            pieces[r.n_iov++] = (struct iovec){(void *)between, gap};
+    }
+    return r;
+}
+
 ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned char *data,
-                          struct aio_request *request, ashlar_error *err)
+                          struct iovec *pieces, struct aio_request *request, ashlar_error *err)
 {
     uint64_t fresh = 0;
     for (int i = 0; i < n; i++)
-        fresh += *checksum_of(s, layer, group + i) == 0 ? s->group_bytes : 0;
+        fresh += *checksum_of(s, layer, group + i) == 0 ? s->stride : 0;
     if (s->quota_bytes && s->used_bytes + fresh > s->quota_bytes) {
         error_set(err, ASHLAR_NO_RESOURCE, "%s: disk quota of %llu bytes is used up", s->path,
                   (unsigned long long)s->quota_bytes);
@@ -201,21 +237,27 @@ ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned
     for (int i = 0; i < n; i++)
         *checksum_of(s, layer, group + i) =
             checksum(data + (size_t)i * s->group_bytes, s->payload_bytes);
-    *request = (struct aio_request){.fd = s->fd,
-                                    .write = true,
-                                    .data = data,
-                                    .bytes = (size_t)n * s->group_bytes,
-                                    .offset = offset_of(s, layer, group)};
+    *request = run_request(s, layer, group, n, data, NULL, zeros, pieces);
+    request->write = true;
     return ASHLAR_OK;
 }
 
 void store_read(const struct store *s, int layer, int group, int n, unsigned char *data,
-                struct aio_request *request)
+                struct iovec *pieces, struct aio_request *request)
 {
-    *request = (struct aio_request){.fd = s->fd,
-                                    .data = data,
-                                    .bytes = (size_t)n * s->group_bytes,
-                                    .offset = offset_of(s, layer, group)};
+    *request = run_request(s, layer, group, n, data, NULL, unread, pieces);
+}
+
+void store_read_apart(const struct store *s, int layer, int group, int n,
+                      unsigned char *const *places, struct iovec *pieces,
+                      struct aio_request *request)
+{
+    *request = run_request(s, layer, group, n, NULL, places, unread, pieces);
+}
+
+int store_groups_in(const struct store *s, const struct aio_request *request)
+{
+    return (int)((request->bytes + s->stride - 1) / s->stride);
 }
 
 ashlar_status store_check(const struct store *s, int layer, int group, int n,
@@ -241,7 +283,7 @@ void store_truncate(struct store *s, int group)
     for (int l = 0; l < s->shape.n_layer; l++)
         for (int g = group; g < s->shape.max_groups; g++) {
             if (*checksum_of(s, l, g))
-                s->used_bytes -= s->group_bytes;
+                s->used_bytes -= s->stride;
             *checksum_of(s, l, g) = 0;
         }
 }

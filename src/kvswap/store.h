@@ -3,9 +3,9 @@
  *
  * A file holds, layer by layer, groups of `group_tokens` consecutive tokens. A group is the unit of
  * reading and writing: K of all heads, then V of all heads, each (head, token, head_dim) in the
- * store's element type, padded to STORE_ALIGN. A layer begins at a multiple of AIO_ALIGN; its
- * groups are contiguous, so neighbours are read in one request. docs/formats.md has the byte
- * tables.
+ * store's element type. On disk each begins at a multiple of AIO_ALIGN; in memory it is padded to
+ * STORE_ALIGN only. Neighbours are one request all the same: what lies between them on disk is
+ * read into a page that nobody looks at, and written as zeros. docs/formats.md has the byte tables.
  *
  * Invariants:
  *  1. A group is readable only after its write finished without error; until then its state says
@@ -26,8 +26,8 @@
 #include "model/tensor.h"
 
 /*
- * What O_DIRECT asks of nearly every device: groups in quantised types are no powers of two, and
- * padding them to pages would waste up to two fifths of the slots in memory. A device with larger
+ * Of groups in memory: what O_DIRECT asks of nearly every device. Groups in quantised types are no
+ * powers of two, and whole pages would waste up to two fifths of the slots. A device with larger
  * sectors is read through the cache.
  */
 enum { STORE_ALIGN = 512 };
@@ -53,15 +53,21 @@ struct store {
     int fd;
     bool direct;          /* O_DIRECT is in use */
     size_t payload_bytes; /* of a group */
-    size_t group_bytes;   /* payload padded to STORE_ALIGN */
+    size_t group_bytes;   /* in memory: payload padded to STORE_ALIGN */
+    size_t stride;        /* on disk, from one group to the next: padded to AIO_ALIGN */
     uint32_t *checksums;  /* (n_layer, max_groups); 0 = not written */
     uint64_t quota_bytes, used_bytes;
 };
 
 /** Bytes of one token's K and V of all heads in a layer. */
 size_t store_token_bytes(const struct store_shape *shape);
-/** Bytes of a group, padded. */
+/** Bytes of a group in memory, padded. */
 size_t store_group_bytes(const struct store_shape *shape);
+/**
+ * Pieces of memory (iovec) that a transfer of n groups is made of, at most: of groups that lie one
+ * behind the other in memory, or apart.
+ */
+size_t store_pieces(const struct store_shape *shape, int n, bool apart);
 /** Resident bytes of an open store. */
 size_t store_resident_bytes(const struct store_shape *shape);
 /** Largest size of the file. */
@@ -75,14 +81,23 @@ void store_close(struct store *s);
 
 /**
  * Fill in a request that writes groups [group, group + n) of a layer from `data` (n * group_bytes,
- * padding zeroed by the caller) and record their checksums. Errors: NO_RESOURCE (quota).
+ * padding zeroed by the caller) and record their checksums. `pieces`: as many as store_pieces says,
+ * the request's until it is finished. Errors: NO_RESOURCE (quota).
  */
 ashlar_status store_write(struct store *s, int layer, int group, int n, unsigned char *data,
-                          struct aio_request *request, ashlar_error *err);
+                          struct iovec *pieces, struct aio_request *request, ashlar_error *err);
 
-/** Fill in a request that reads groups [group, group + n) into `data`. */
+/** Fill in a request that reads groups [group, group + n) into `data`; pieces as in store_write. */
 void store_read(const struct store *s, int layer, int group, int n, unsigned char *data,
-                struct aio_request *request);
+                struct iovec *pieces, struct aio_request *request);
+
+/** The same into n places of their own. */
+void store_read_apart(const struct store *s, int layer, int group, int n,
+                      unsigned char *const *places, struct iovec *pieces,
+                      struct aio_request *request);
+
+/** How many groups a request transfers. */
+int store_groups_in(const struct store *s, const struct aio_request *request);
 
 /**
  * Check a finished read of groups: I/O error, then checksums. Errors: FAILED, NO_RESOURCE; with

@@ -90,7 +90,8 @@ struct selection {
     int *groups; /* (select_groups + 1) rising */
     int n_missing;
     int *missing;               /* (select_groups + 1) groups being read, rising */
-    struct iovec *pieces;       /* (select_groups + 1) their slots */
+    unsigned char **places;     /* (select_groups + 1) their slots */
+    struct iovec *pieces;       /* of the reads */
     int n_reads;                /* neighbours share one */
     struct aio_request *reads;  /* among kv->reads */
 };
@@ -100,6 +101,7 @@ struct stage {
     unsigned char *data;
     int n_groups, n_requests;
     struct aio_request *requests; /* (stage_groups) */
+    struct iovec *pieces;         /* of the requests */
     int *owners;                  /* (stage_groups) sequence of each request */
     bool submitted;
 };
@@ -139,6 +141,7 @@ struct kv {
     int n_stream;
     unsigned char *windows[2]; /* the same twice when there is one; NULL with plan.slot_windows */
     struct aio_request window_reads[2];
+    struct iovec *window_pieces[2]; /* of those reads */
     int stream_submitted, stream_used; /* over all layers */
     struct stage stages[2];
     int stage;

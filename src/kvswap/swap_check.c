@@ -123,7 +123,7 @@ static ashlar_status read_window(struct kv *kv, int item, int layer, int first, 
 {
     struct store *store = &swap_of(kv, item)->store;
     struct aio_request request;
-    store_read(store, layer, first, n, kv->windows[0], &request);
+    store_read(store, layer, first, n, kv->windows[0], kv->window_pieces[0], &request);
     aio_submit(kv->aio, &request, 1);
     aio_wait(kv->aio, &request);
     return store_check(store, layer, first, n, kv->windows[0], &request, err);

@@ -75,6 +75,11 @@ static int layer_rank(const struct swap_plan *p, int layer)
     return whole_rank(p, (int)strtol(at, NULL, 10));
 }
 
+static size_t layer_slots_bytes(const struct swap_plan *p)
+{
+    return (size_t)p->reuse_groups * store_group_bytes(&p->shape);
+}
+
 static void place_layer(const struct swap_plan *p, int rank, struct cursor *c, struct swap_layer *l)
 {
     size_t slots = (size_t)p->reuse_groups, groups = (size_t)p->shape.max_groups;
@@ -98,17 +103,18 @@ static size_t io_align(const struct swap_plan *p)
     return store_group_bytes(&p->shape) % AIO_ALIGN == 0 ? AIO_ALIGN : STORE_ALIGN;
 }
 
-static void place_sequence(const struct kv *kv, struct cursor *c, struct swap_sequence *s)
+/* A sequence, whose slots are at `slots`. */
+static void place_sequence(const struct kv *kv, struct cursor *c, unsigned char *slots,
+                           struct swap_sequence *s)
 {
     const struct swap_plan *p = &kv->plan;
-    size_t n_layer = (size_t)p->shape.n_layer, group = store_group_bytes(&p->shape);
-    size_t slots = (size_t)p->reuse_groups * group;
+    size_t n_layer = (size_t)p->shape.n_layer;
     s->layers = take(c, n_layer, sizeof *s->layers, 64);
-    s->slots = take_part(c, &c->parts.reuse, n_layer, slots, io_align(p));
+    s->slots = slots;
     for (size_t i = 0; i < n_layer; i++) {
         struct swap_layer none = {0}, *l = c->base ? &s->layers[i] : &none;
         place_layer(p, layer_rank(p, (int)i), c, l);
-        l->slots = c->base ? s->slots + i * slots : NULL;
+        l->slots = c->base ? slots + i * layer_slots_bytes(p) : NULL;
     }
 }
 
@@ -117,14 +123,25 @@ static void place_selection(const struct swap_plan *p, struct cursor *c, struct 
     size_t n = (size_t)p->select_groups + 1;
     sel->groups = take(c, n, sizeof(int), 64);
     sel->missing = take(c, n, sizeof(int), 64);
-    sel->pieces = take(c, n, sizeof *sel->pieces, 64);
+    sel->places = take(c, n, sizeof *sel->places, 64);
+    sel->pieces = take(c, store_pieces(&p->shape, (int)n, true), sizeof *sel->pieces, 64);
 }
 
-static void place_buffers(struct kv *kv, struct cursor *c)
+/*
+ * What the disk reads into and writes from: whole groups, first of all, so that nothing is lost to
+ * their alignment. Returns the slots of all sequences.
+ */
+static unsigned char *place_groups(struct kv *kv, struct cursor *c)
 {
     const struct swap_plan *p = &kv->plan;
-    size_t group = store_group_bytes(&p->shape), stage = (size_t)p->stage_groups;
+    size_t group = store_group_bytes(&p->shape);
     size_t n_groups = p->slot_windows ? 0 : (size_t)(p->n_windows * p->window_groups);
+    size_t sequences = (size_t)kv->config.n_sequences, n_layer = (size_t)p->shape.n_layer;
+    for (int i = 0; i < 2; i++)
+        kv->stages[i].data =
+            take_part(c, &c->parts.stages, (size_t)p->stage_groups, group, io_align(p));
+    unsigned char *slots = take_part(c, &c->parts.reuse, sequences * n_layer, layer_slots_bytes(p),
+                                     io_align(p));
     unsigned char *windows = take_part(c, &c->parts.windows, n_groups, group, io_align(p));
     kv->adapters.fit_scratch = (void *)windows; /* fitted when nothing is read (swap_index) */
     if (p->fit_bytes > n_groups * group)
@@ -132,10 +149,27 @@ static void place_buffers(struct kv *kv, struct cursor *c)
     for (int i = 0; i < 2; i++) {
         size_t first = (size_t)(i % p->n_windows * p->window_groups);
         kv->windows[i] = windows && n_groups > 0 ? windows + first * group : NULL;
-        kv->stages[i].data = take_part(c, &c->parts.stages, stage, group, io_align(p));
+    }
+    return slots;
+}
+
+static void place_requests(struct kv *kv, struct cursor *c)
+{
+    const struct swap_plan *p = &kv->plan;
+    size_t stage = (size_t)p->stage_groups;
+    for (int i = 0; i < 2; i++) {
         kv->stages[i].requests = take(c, stage, sizeof *kv->stages[i].requests, 64);
+        kv->stages[i].pieces =
+            take(c, store_pieces(&p->shape, p->stage_groups, false), sizeof(struct iovec), 64);
+        kv->window_pieces[i] =
+            take(c, store_pieces(&p->shape, p->window_groups, false), sizeof(struct iovec), 64);
         kv->stages[i].owners = take(c, stage, sizeof(int), 64);
     }
+}
+
+static void place_chunk(struct kv *kv, struct cursor *c)
+{
+    const struct swap_plan *p = &kv->plan;
     kv->chunk = take_part(c, &c->parts.chunk, (size_t)kv->config.max_tokens,
                           store_token_bytes(&p->shape), 64);
 }
@@ -215,7 +249,10 @@ static void place_meter(struct kv *kv, struct cursor *c)
 /* Everything; sequences NULL: as many as the configuration has, measured only. */
 static void place_all(struct kv *kv, struct cursor *c)
 {
-    place_buffers(kv, c);
+    unsigned char *slots = place_groups(kv, c);
+    size_t slots_bytes = (size_t)kv->plan.shape.n_layer * layer_slots_bytes(&kv->plan);
+    place_requests(kv, c);
+    place_chunk(kv, c);
     place_scratch(kv, c);
     place_adapters(kv, c);
     place_meter(kv, c);
@@ -232,7 +269,8 @@ static void place_all(struct kv *kv, struct cursor *c)
     kv->sequences = take(c, (size_t)kv->config.n_sequences, sizeof *kv->sequences, 64);
     for (int s = 0; s < kv->config.n_sequences; s++) {
         struct swap_sequence none = {0};
-        place_sequence(kv, c, c->base ? &kv->sequences[s] : &none);
+        place_sequence(kv, c, c->base ? slots + (size_t)s * slots_bytes : NULL,
+                       c->base ? &kv->sequences[s] : &none);
     }
 }
 

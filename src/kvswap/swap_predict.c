@@ -153,15 +153,13 @@ static void take_slots(struct kv *kv, struct selection *sel, struct swap_layer *
             continue;
         int slot = reuse_take(&l->reuse, group, kv->step);
         sel->missing[sel->n_missing] = group;
-        sel->pieces[sel->n_missing++] =
-            (struct iovec){l->slots + (size_t)slot * group_bytes, group_bytes};
+        sel->places[sel->n_missing++] = l->slots + (size_t)slot * group_bytes;
     }
     kv->stats.misses += (uint64_t)sel->n_missing;
-    kv->stats.bytes_read += (uint64_t)sel->n_missing * group_bytes;
 }
 
 /* Requests for the missing groups, neighbours together; returns how many. */
-static int plan_reads(struct selection *sel, const struct store *store, int layer,
+static int plan_reads(struct kv *kv, struct selection *sel, const struct store *store, int layer,
                       struct aio_request *reads)
 {
     sel->reads = reads;
@@ -170,11 +168,11 @@ static int plan_reads(struct selection *sel, const struct store *store, int laye
         for (n = 1; i + n < sel->n_missing && n < READ_GROUPS; n++)
             if (sel->missing[i + n] != sel->missing[i] + n)
                 break;
-        struct aio_request *r = &reads[sel->n_reads++];
-        store_read(store, layer, sel->missing[i], n, sel->pieces[i].iov_base, r);
-        r->iov = &sel->pieces[i];
-        r->n_iov = n;
+        store_read_apart(store, layer, sel->missing[i], n, sel->places + i,
+                         sel->pieces + store_pieces(&store->shape, i, true), &reads[sel->n_reads]);
+        kv->stats.bytes_read += reads[sel->n_reads++].bytes;
     }
+    kv->stats.reads += (uint64_t)sel->n_reads;
     return sel->n_reads;
 }
 
@@ -235,11 +233,10 @@ static void choose_all(void *context)
             continue;
         struct selection *sel = &kv->selections[layer & 1][item];
         choose(kv, sel, item, layer, item_scores(kv, i));
-        n_reads += plan_reads(sel, &swap_of(kv, item)->store, layer, reads + n_reads);
+        n_reads += plan_reads(kv, sel, &swap_of(kv, item)->store, layer, reads + n_reads);
     }
     if (n_reads > 0)
         aio_submit(kv->aio, reads, n_reads); /* one submission for the whole batch */
-    kv->stats.reads += (uint64_t)n_reads;
 }
 
 void swap_choice_start(struct kv *kv, bool here)
@@ -306,13 +303,12 @@ static ashlar_status check_read(struct kv *kv, int item, int layer, const struct
 ashlar_status swap_selection_wait(struct kv *kv, int item, int layer, ashlar_error *err)
 {
     struct selection *sel = &kv->selections[layer & 1][item];
-    size_t group_bytes = store_group_bytes(&kv->plan.shape);
     ashlar_status status = ASHLAR_OK;
     const int *groups = sel->missing;
     swap_choice_join(kv);
     for (int i = 0; i < sel->n_reads; i++) {
         struct aio_request *read = &sel->reads[i];
-        int n = (int)(read->bytes / group_bytes);
+        int n = store_groups_in(&swap_of(kv, item)->store, read);
         aio_wait(kv->aio, read);
         ashlar_status one =
             check_read(kv, item, layer, read, groups, n, status == ASHLAR_OK ? err : NULL);

@@ -154,7 +154,7 @@ static ashlar_status read_groups(struct kv *kv, struct swap_sequence *s, int lay
 {
     struct aio_request request;
     *data = swap_window_data(kv, s, 0);
-    store_read(&s->store, layer, first, n, *data, &request);
+    store_read(&s->store, layer, first, n, *data, kv->window_pieces[0], &request);
     aio_submit(kv->aio, &request, 1);
     aio_wait(kv->aio, &request);
     kv->stats.reads++;

@@ -53,8 +53,9 @@ void swap_stage_write(struct kv *kv, int sequence, int layer, int group, int n, 
     struct stage *stage = &kv->stages[kv->stage];
     struct swap_sequence *s = &kv->sequences[sequence];
     ashlar_error error;
-    if (store_write(&s->store, layer, group, n, data, &stage->requests[stage->n_requests],
-                    &error) != ASHLAR_OK) {
+    if (store_write(&s->store, layer, group, n, data,
+                    stage->pieces + store_pieces(&s->store.shape, stage->n_groups, false),
+                    &stage->requests[stage->n_requests], &error) != ASHLAR_OK) {
         swap_break(kv, sequence, &error);
         return;
     }

@@ -21,7 +21,7 @@
 #include "kvswap/store.h"
 
 enum { SEED = 20251126, LAYERS = 3, GROUPS = 10 };
-enum { LAYER_BYTES = 28672 }; /* 10 groups of 2,560 bytes are 25,600: seven pages */
+enum { STRIDE = 4096, LAYER_BYTES = GROUPS * STRIDE };
 
 /* 2 heads x 40 values x 2 bytes x K and V x 8 tokens = 2,560 bytes, five sectors. */
 static const struct store_shape shape = {LAYERS, 2, 40, TENSOR_F16, 8, GROUPS};
@@ -31,6 +31,7 @@ struct fixture {
     struct aio *aio;
     struct store store;
     unsigned char *data; /* (GROUPS) group bytes */
+    struct iovec pieces[2 * GROUPS];
 };
 
 static ashlar_status open_store(struct fixture *f, uint64_t quota, ashlar_error *err)
@@ -91,7 +92,7 @@ static void fill(struct fixture *f, int layer, int group, int n)
 static ashlar_status write_groups(struct fixture *f, int layer, int group, int n, ashlar_error *err)
 {
     struct aio_request r;
-    ashlar_status status = store_write(&f->store, layer, group, n, f->data, &r, err);
+    ashlar_status status = store_write(&f->store, layer, group, n, f->data, f->pieces, &r, err);
     if (status != ASHLAR_OK)
         return status;
     aio_submit(f->aio, &r, 1);
@@ -103,7 +104,7 @@ static ashlar_status read_groups(struct fixture *f, int layer, int group, int n,
 {
     struct aio_request r;
     memset(f->data, 0xee, (size_t)n * f->store.group_bytes);
-    store_read(&f->store, layer, group, n, f->data, &r);
+    store_read(&f->store, layer, group, n, f->data, f->pieces, &r);
     aio_submit(f->aio, &r, 1);
     aio_wait(f->aio, &r);
     return store_check(&f->store, layer, group, n, f->data, &r, err);
@@ -135,13 +136,13 @@ static void the_header_is_as_documented(void **state)
     assert_int_equal(pread(fd, h, sizeof h, 0), sizeof h);
     close(fd);
     assert_memory_equal(h, "ASHLARKV", 8);
-    assert_int_equal(little_endian(h + 8, 4), 1);  /* version */
+    assert_int_equal(little_endian(h + 8, 4), 2);  /* version */
     assert_int_equal(little_endian(h + 12, 4), 1); /* open: not to be trusted */
     assert_int_equal(little_endian(h + 16, 8), UINT64_C(0x0123456789abcdef));
     static const uint64_t numbers[] = {LAYERS, 2, 40, TENSOR_F16, 8, GROUPS};
     for (int i = 0; i < 6; i++)
         assert_int_equal(little_endian(h + 24 + 4 * i, 4), numbers[i]);
-    assert_int_equal(little_endian(h + 48, 8), 2560); /* 2 * 2 heads * 8 tokens * 80 bytes */
+    assert_int_equal(little_endian(h + 48, 8), STRIDE);
     assert_int_equal(little_endian(h + 56, 8), XXH3_64bits(h, 56));
     for (int i = 64; i < 4096; i++)
         assert_int_equal(h[i], 0);
@@ -169,7 +170,7 @@ static void the_file_is_private_new_and_removed(void **state)
     stop(&f);
 }
 
-static void groups_are_whole_sectors_and_layers_whole_pages(void **state)
+static void groups_are_whole_sectors_in_memory_and_whole_pages_on_disk(void **state)
 {
     (void)state;
     struct store_shape s = {2, 8, 128, TENSOR_F16, 4, 100};
@@ -180,7 +181,7 @@ static void groups_are_whole_sectors_and_layers_whole_pages(void **state)
     assert_int_equal(store_file_bytes(&shape), 4096 + LAYERS * LAYER_BYTES);
     s = (struct store_shape){2, 8, 64, TENSOR_Q8_0, 8, 3};
     assert_int_equal(store_group_bytes(&s), 8704);
-    assert_int_equal(store_file_bytes(&s), 4096 + 2 * 28672);
+    assert_int_equal(store_file_bytes(&s), 4096 + 2 * 3 * 12288);
     s = (struct store_shape){128,        8,  128,
                              TENSOR_F16, 64, 1 << 16}; /* 2 TiB: offsets have 64 bits */
     assert_true(store_file_bytes(&s) == 4096 + (UINT64_C(1) << 41));
@@ -211,6 +212,83 @@ static void groups_come_back_as_written(void **state)
     stop(&f);
 }
 
+/* What of the file is no group's is zeros, whatever was read in between. */
+static void assert_padding_is_zeros(const struct fixture *f)
+{
+    unsigned char page[STRIDE];
+    int fd = open(f->store.path, O_RDONLY);
+    for (int i = 0; i < LAYERS * GROUPS; i++) {
+        ssize_t n = pread(fd, page, sizeof page, 4096 + (off_t)i * STRIDE);
+        assert_true(n >= (ssize_t)f->store.group_bytes);
+        for (ssize_t at = (ssize_t)f->store.payload_bytes; at < n; at++)
+            assert_int_equal(page[at], 0);
+    }
+    close(fd);
+}
+
+static void neighbours_come_into_places_of_their_own(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct aio_request r;
+    unsigned char *places[GROUPS];
+    start(&f);
+    write_all(&f);
+    for (int n = 1; n <= GROUPS; n++) {
+        memset(f.data, 0xee, LAYER_BYTES);
+        for (int i = 0; i < n; i++) /* backwards */
+            places[i] = f.data + (size_t)(GROUPS - 1 - i) * f.store.group_bytes;
+        store_read_apart(&f.store, 1, GROUPS - n, n, places, f.pieces, &r);
+        assert_int_equal(store_groups_in(&f.store, &r), n);
+        assert_int_equal(r.offset % AIO_ALIGN, 0);
+        aio_submit(f.aio, &r, 1);
+        aio_wait(f.aio, &r);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(store_check(&f.store, 1, GROUPS - n + i, 1, places[i], &r, NULL),
+                             ASHLAR_OK);
+        if (n < GROUPS)
+            assert_int_equal(f.data[0], 0xee);
+    }
+    assert_padding_is_zeros(&f);
+    stop(&f);
+}
+
+/* 1,500 groups are 2,999 pieces of one request; with threads and io_uring. */
+static void more_neighbours_than_the_kernel_takes_at_once(void **state)
+{
+    (void)state;
+    enum { MANY = 1500 };
+    const struct store_shape long_shape = {1, 2, 40, TENSOR_F16, 8, MANY};
+    static const char *const kinds[] = {"threads", NULL};
+    for (int k = 0; k < 2; k++) {
+        struct fixture f;
+        struct aio_request r;
+        start(&f);
+        struct store_options o = {f.folder, 1, 0, true};
+        size_t bytes = MANY * store_group_bytes(&long_shape);
+        unsigned char *data = aligned_alloc(AIO_ALIGN, (bytes + 4095) / 4096 * 4096);
+        struct iovec *pieces = calloc(store_pieces(&long_shape, MANY, false), sizeof *pieces);
+        store_close(&f.store);
+        aio_close(f.aio);
+        assert_int_equal(aio_open(kinds[k], 8, &f.aio, NULL), ASHLAR_OK);
+        assert_int_equal(store_open(&f.store, &long_shape, &o, f.aio, NULL), ASHLAR_OK);
+        for (size_t i = 0; i < bytes; i++)
+            data[i] = i % f.store.group_bytes < f.store.payload_bytes ? (unsigned char)(i >> 7) : 0;
+        assert_int_equal(store_write(&f.store, 0, 0, MANY, data, pieces, &r, NULL), ASHLAR_OK);
+        aio_submit(f.aio, &r, 1);
+        aio_wait(f.aio, &r);
+        assert_int_equal(r.error, 0);
+        memset(data, 0xee, bytes);
+        store_read(&f.store, 0, 0, MANY, data, pieces, &r);
+        aio_submit(f.aio, &r, 1);
+        aio_wait(f.aio, &r);
+        assert_int_equal(store_check(&f.store, 0, 0, MANY, data, &r, NULL), ASHLAR_OK);
+        free(pieces);
+        free(data);
+        stop(&f);
+    }
+}
+
 static void a_group_that_was_not_written_is_refused(void **state)
 {
     (void)state;
@@ -237,7 +315,7 @@ static void a_byte_changed_on_disk_is_noticed(void **state)
     int fd = open(f.store.path, O_RDWR);
     for (int i = 0; i < 50; i++) {
         int layer = (int)rng_below(&rng, LAYERS), group = (int)rng_below(&rng, GROUPS);
-        uint64_t at = 4096 + (uint64_t)layer * LAYER_BYTES + (uint64_t)group * f.store.group_bytes;
+        uint64_t at = 4096 + (uint64_t)layer * LAYER_BYTES + (uint64_t)group * STRIDE;
         off_t place = (off_t)(at + rng_below(&rng, (uint32_t)f.store.payload_bytes));
         unsigned char byte, changed;
         char offset[64];
@@ -264,7 +342,7 @@ static void a_file_cut_short_is_noticed(void **state)
     ashlar_error err;
     start(&f);
     write_all(&f);
-    assert_int_equal(truncate(f.store.path, (off_t)(4096 + f.store.group_bytes + 512)), 0);
+    assert_int_equal(truncate(f.store.path, 4096 + STRIDE + 512), 0);
     assert_int_equal(read_groups(&f, 0, 0, 1, &err), ASHLAR_OK);
     assert_int_equal(read_groups(&f, 0, 0, 2, &err), ASHLAR_FAILED);
     assert_non_null(strstr(err.message, f.store.path));
@@ -281,8 +359,7 @@ static void two_groups_exchanged_are_noticed(void **state)
     write_all(&f);
     int fd = open(f.store.path, O_RDWR);
     unsigned char *other = f.data;
-    assert_int_equal(pread(fd, other, f.store.group_bytes, (off_t)(4096 + f.store.group_bytes)),
-                     f.store.group_bytes);
+    assert_int_equal(pread(fd, other, f.store.group_bytes, 4096 + STRIDE), f.store.group_bytes);
     assert_int_equal(pwrite(fd, other, f.store.group_bytes, 4096), f.store.group_bytes);
     close(fd);
     assert_int_equal(read_groups(&f, 0, 0, 1, &err), ASHLAR_FAILED);
@@ -296,7 +373,7 @@ static void the_quota_bounds_the_file(void **state)
     ashlar_error err = {0};
     start(&f);
     store_close(&f.store);
-    uint64_t quota = 4096 + 5 * store_group_bytes(&shape); /* the header and five groups */
+    uint64_t quota = 4096 + 5 * STRIDE; /* the header and five groups */
     assert_int_equal(open_store(&f, quota, &err), ASHLAR_OK);
     fill(&f, 0, 0, 6);
     assert_int_equal(write_groups(&f, 0, 0, 4, &err), ASHLAR_OK);
@@ -327,7 +404,7 @@ static void truncated_groups_are_forgotten(void **state)
     write_all(&f);
     uint64_t full = f.store.used_bytes;
     store_truncate(&f.store, 4);
-    assert_int_equal(full - f.store.used_bytes, LAYERS * (GROUPS - 4) * f.store.group_bytes);
+    assert_int_equal(full - f.store.used_bytes, LAYERS * (GROUPS - 4) * STRIDE);
     for (int l = 0; l < LAYERS; l++) {
         assert_int_equal(read_groups(&f, l, 0, 4, NULL), ASHLAR_OK);
         for (int g = 4; g < GROUPS; g++)
@@ -446,8 +523,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_is_as_documented),
         cmocka_unit_test(the_file_is_private_new_and_removed),
-        cmocka_unit_test(groups_are_whole_sectors_and_layers_whole_pages),
+        cmocka_unit_test(groups_are_whole_sectors_in_memory_and_whole_pages_on_disk),
         cmocka_unit_test(groups_come_back_as_written),
+        cmocka_unit_test(neighbours_come_into_places_of_their_own),
+        cmocka_unit_test(more_neighbours_than_the_kernel_takes_at_once),
         cmocka_unit_test(a_group_that_was_not_written_is_refused),
         cmocka_unit_test(a_byte_changed_on_disk_is_noticed),
         cmocka_unit_test(a_file_cut_short_is_noticed),
