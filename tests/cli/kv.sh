@@ -196,7 +196,7 @@ left=$(ls "$dir")
 [ "$(stat -c %a "$dir/$left")" = 600 ] || fail "the file's mode is $(stat -c %a "$dir/$left")"
 header=$(od -An -tu4 -N16 "$dir/$left" | tr -s ' ')
 case $header in
-*' 1 1') ;; # version 1, state open
+*' 2 1') ;; # version 2, state open
 *) fail "header of a killed process's file: $header" ;;
 esac
 cksum < "$dir/$left" > "$work/before"
