@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { MOST_FAILURES = 2 }; /* of the device, before it is believed */
+
 ashlar_status aio_open(const char *kind, int depth, struct aio **out, ashlar_error *err)
 {
     *out = NULL;
@@ -17,9 +19,15 @@ ashlar_status aio_open(const char *kind, int depth, struct aio **out, ashlar_err
     return aio_threads_open(depth, out, err);
 }
 
+bool aio_retry(struct aio_request *r, int error)
+{
+    return error == EINTR || error == EAGAIN || (error == EIO && ++r->failures <= MOST_FAILURES);
+}
+
 bool aio_advance(struct aio_request *r, size_t n)
 {
     r->done += n;
+    r->failures = 0;
     for (; r->n_iov > 0 && n >= r->iov->iov_len; r->iov++, r->n_iov--)
         n -= r->iov->iov_len;
     if (r->n_iov > 0) {

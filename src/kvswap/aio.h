@@ -2,8 +2,8 @@
  * aio.h: the I/O seam: reads and writes in flight while the CPU computes.
  *
  * A request belongs to the caller, who keeps it and its buffer unchanged from aio_submit until
- * aio_wait has returned for it. Implementations continue short transfers and retry EINTR and
- * EAGAIN; what remains an error ends up in the request. With O_DIRECT buffers, offsets and sizes
+ * aio_wait has returned for it. Implementations continue short transfers and retry what may pass
+ * (aio_retry); what remains an error ends up in the request. With O_DIRECT buffers, offsets and sizes
  * are multiples of the device's sectors (store.h); AIO_ALIGN suits all devices. One thread uses an
  * aio at a time.
  *
@@ -32,6 +32,7 @@ struct aio_request {
     int error;     /* 0, an errno value, or AIO_SHORT: the file ended early */
     size_t done;   /* bytes transferred */
     bool finished;
+    int failures; /* of the device, in a row */
     double due; /* set by the rate limiter */
     int fault;  /* set by the fault injector */
 };
@@ -144,6 +145,12 @@ static inline int aio_pieces_at_once(const struct aio_request *request)
 
 /** Note n more bytes as transferred (for implementations): true when that was all. */
 bool aio_advance(struct aio_request *request, size_t n);
+
+/**
+ * Is a transfer that failed with this errno value to be tried again (for implementations)? After
+ * EINTR and EAGAIN always; after EIO twice, for a cable or a controller may have better moments.
+ */
+bool aio_retry(struct aio_request *request, int error);
 
 /**
  * A request's failure in words ("read of 16384 bytes at 4096: Input/output error"); FAILED or

@@ -34,7 +34,7 @@ static int transfer(struct aio_request *r)
         struct iovec *iov = r->iov ? r->iov : &whole;
         int n_iov = r->iov ? aio_pieces_at_once(r) : 1;
         ssize_t n = r->write ? pwritev(r->fd, iov, n_iov, at) : preadv(r->fd, iov, n_iov, at);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        if (n < 0 && aio_retry(r, errno))
             continue;
         if (n < 0)
             return errno;
@@ -93,6 +93,7 @@ static void threads_submit(struct aio *aio, struct aio_request *requests, int n)
     bool room = t->count + (size_t)n <= t->size || grow(t, t->count + (size_t)n);
     for (int i = 0; i < n; i++) {
         requests[i].done = 0;
+        requests[i].failures = 0;
         requests[i].error = room ? 0 : ENOMEM;
         requests[i].finished = !room;
         if (room)

@@ -104,7 +104,7 @@ static struct aio_request *complete(struct uring *u, struct io_uring_cqe *cqe)
     int result = cqe->res;
     io_uring_cqe_seen(&u->ring, cqe);
     u->in_flight--;
-    if (result == -EINTR || result == -EAGAIN)
+    if (result < 0 && aio_retry(r, -result))
         return r;
     if (result < 0)
         finish(r, -result);
@@ -160,6 +160,7 @@ static void uring_submit(struct aio *aio, struct aio_request *requests, int n)
                 grow_queue(u, u->queue_count + (size_t)n);
     for (int i = 0; i < n; i++) {
         requests[i].done = 0;
+        requests[i].failures = 0;
         requests[i].error = 0;
         requests[i].finished = false;
         if (room) {

@@ -342,6 +342,34 @@ static void same_pages(struct aio *aio, int fd, unsigned char *data, unsigned ch
 }
 
 /* Announced memory and files, beside others, and a file number that comes again. */
+/* Nothing is mapped at the first page, so that reading one's own memory there fails like a disk. */
+static void a_device_that_fails_is_asked_again(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct aio *aio = open_kind(kinds[k], DEPTH);
+        if (!aio)
+            continue;
+        unsigned char byte;
+        int fd = open("/proc/self/mem", O_RDONLY);
+        struct aio_request r = {.fd = fd, .data = &byte, .bytes = 1};
+        aio_submit(aio, &r, 1);
+        aio_wait(aio, &r);
+        assert_int_equal(r.error, EIO);
+        assert_int_equal(r.failures, 3); /* the first, and two more tries */
+        aio_close(aio);
+        close(fd);
+    }
+    struct aio_request r = {.bytes = 100};
+    for (int i = 0; i < 10; i++) { /* a success in between counts anew */
+        assert_true(aio_retry(&r, EIO));
+        assert_true(aio_retry(&r, EIO));
+        assert_true(aio_retry(&r, EINTR));
+        aio_advance(&r, 1);
+    }
+    assert_false(aio_retry(&r, ENOSPC));
+}
+
 static void announced_memory_and_files_change_no_byte(void **state)
 {
     (void)state;
@@ -572,6 +600,7 @@ int main(void)
         cmocka_unit_test(short_transfers_are_continued_at_their_place),
         cmocka_unit_test(reads_past_the_end_are_short),
         cmocka_unit_test(failures_end_up_in_the_request),
+        cmocka_unit_test(a_device_that_fails_is_asked_again),
         cmocka_unit_test(announced_memory_and_files_change_no_byte),
         cmocka_unit_test(memory_that_cannot_be_pinned_is_used_plainly),
         cmocka_unit_test(a_rate_and_a_latency_are_kept),
