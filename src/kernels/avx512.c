@@ -137,6 +137,7 @@ static void fill_table(void)
         return;
     table = *kernels_avx2();
     table.name = "avx512";
+    table.gemm_min_dots = 13;
     table.act_quantize = avx512_act_quantize;
     table.rms_norm = rms_norm;
     table.rope = rope;

@@ -1,8 +1,8 @@
 /*
  * avx512_dot_k.c: decode products of the K formats: superblocks of 256 values with scales of their
- * own inside. As in avx512_dot.c, four rows pass at once, weights are unsigned and coming rows are
- * prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer Q2_K and Q3_K are unpacked
- * to bytes first.
+ * own inside. As in avx512_dot.c, four rows and up to four tokens pass at once, weights are
+ * unsigned and coming rows are prefetched. Q4_K, Q5_K and Q6_K have loops of their own; the rarer
+ * Q2_K and Q3_K are unpacked to bytes first.
  */
 #include "kernels/avx512.h"
 
@@ -11,7 +11,7 @@
 #include "kernels/avx2.h"
 #include "kernels/avx512_inline.h"
 
-enum { ROWS = 4 };
+enum { ROWS = 4, TOKENS = 4 };
 
 /* Ask for a superblock further on. */
 AVX512_INLINE void prefetch_block(const uint8_t *p, size_t ahead, size_t bytes)
@@ -80,16 +80,16 @@ AVX512_INLINE struct headers load_headers(int n_rows, const uint8_t *w, size_t r
         .d = _mm512_castps256_ps512(_mm256_cvtph_ps(_mm512_castsi512_si128(halves)))};
 }
 
-/* Scales (lanes 0-7) and products of minima and sums (8-15) of one row. */
-AVX512_INLINE __m512 row_factors(const struct headers *h, int r, const struct x_super *x)
+/* One row's scales (lanes 0-7) and minima (8-15). */
+AVX512_INLINE __m512 row_factors(const struct headers *h, int r)
 {
     __m512i each = _mm512_inserti64x4(_mm512_set1_epi32(2 * r), _mm256_set1_epi32(2 * r + 1), 1);
     __m128i bytes = r == 0   ? _mm512_castsi512_si128(h->scales)
                     : r == 1 ? _mm512_extracti32x4_epi32(h->scales, 1)
                     : r == 2 ? _mm512_extracti32x4_epi32(h->scales, 2)
                              : _mm512_extracti32x4_epi32(h->scales, 3);
-    __m512 d = _mm512_mul_ps(_mm512_permutexvar_ps(each, h->d), x->factors);
-    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), d);
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)),
+                         _mm512_permutexvar_ps(each, h->d));
 }
 
 /* Add bit `first` (lower half) and `second` (upper half) of the fifth-bit bytes to q. */
@@ -100,15 +100,19 @@ AVX512_INLINE __m512i add_fifth(__m512i q, __m512i bits, int first, int second)
     return _mm512_mask_add_epi8(q, _mm512_test_epi8_mask(bits, wanted), q, _mm512_set1_epi8(16));
 }
 
-/* One superblock of one row; `fifth`: Q5_K. */
-AVX512_INLINE __m512 four_bit_step(bool fifth, const uint8_t *w, __m512 factors,
-                                   const struct x_super *x, __m512 sum)
+/* A superblock of one row, unpacked. */
+struct w_super {
+    __m512i even[2], odd[2]; /* as in x_super, unsigned */
+    __m512 factors;
+};
+
+/* `fifth`: Q5_K. */
+AVX512_INLINE struct w_super load_w_super(bool fifth, const uint8_t *w, __m512 factors)
 {
+    struct w_super super = {.factors = factors};
     const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8((char)0xf0);
-    const __m512i zero = _mm512_setzero_si512();
     const uint8_t *qs = w + (fifth ? 48 : 16);
-    __m512i bits = zero;
-    sum = _mm512_mask_add_ps(sum, 0xff00, sum, factors);
+    __m512i bits = _mm512_setzero_si512();
     if (fifth)
         bits = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 16)));
     UNROLL for (int i = 0; i < 2; i++) {
@@ -119,8 +123,21 @@ AVX512_INLINE __m512 four_bit_step(bool fifth, const uint8_t *w, __m512 factors,
             odd = _mm512_and_si512(_mm512_srli_epi16(q, 4), low);
             odd = add_fifth(odd, bits, 4 * i + 1, 4 * i + 3);
         }
-        even = _mm512_dpbusd_epi32(zero, even, x->even[i]);
-        odd = _mm512_dpbusd_epi32(zero, odd, x->odd[i]);
+        super.even[i] = even;
+        super.odd[i] = odd;
+    }
+    return super;
+}
+
+AVX512_INLINE __m512 four_bit_multiply(const struct w_super *w, const struct x_super *x,
+                                       __m512 sum)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    __m512 factors = _mm512_mul_ps(w->factors, x->factors); /* and minima times sums */
+    sum = _mm512_mask_add_ps(sum, 0xff00, sum, factors);
+    UNROLL for (int i = 0; i < 2; i++) {
+        __m512i even = _mm512_dpbusd_epi32(zero, w->even[i], x->even[i]);
+        __m512i odd = _mm512_dpbusd_epi32(zero, w->odd[i], x->odd[i]);
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(even), spread_pair(factors, 4 * i, 4 * i + 2),
                               sum);
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(odd), spread_pair(factors, 4 * i + 1, 4 * i + 3),
@@ -129,48 +146,33 @@ AVX512_INLINE __m512 four_bit_step(bool fifth, const uint8_t *w, __m512 factors,
     return sum;
 }
 
-AVX512_INLINE void four_bit_group(bool fifth, int n_rows, int k, const uint8_t *w,
-                                  size_t row_bytes, const struct act_row *x, float *y)
+/* n_rows rows times n_tok tokens, both constants: y[t * y_stride + r]. */
+AVX512_INLINE void four_bit_group(bool fifth, int n_rows, int n_tok, int k, const uint8_t *w,
+                                  size_t row_bytes, const struct act_row *x, float *y,
+                                  size_t y_stride)
 {
     const size_t bytes = fifth ? sizeof(struct block_q5_k) : sizeof(struct block_q4_k);
     size_t ahead = avx512_ahead(row_bytes * (size_t)n_rows);
-    __m512 sum[ROWS];
-    UNROLL for (int r = 0; r < n_rows; r++)
-        sum[r] = _mm512_setzero_ps();
+    __m512 sum[TOKENS][ROWS];
+    struct x_super super[TOKENS];
+    UNROLL for (int t = 0; t < n_tok; t++)
+        UNROLL for (int r = 0; r < n_rows; r++)
+            sum[t][r] = _mm512_setzero_ps();
     for (int at = 0; at < k; at += FORMAT_SUPER, w += bytes) {
-        struct x_super super = load_x_super(fifth, x, at);
+        UNROLL for (int t = 0; t < n_tok; t++)
+            super[t] = load_x_super(fifth, &x[t], at);
         struct headers h = load_headers(n_rows, w, row_bytes);
         UNROLL for (int r = 0; r < n_rows; r++) {
             const uint8_t *row = w + (size_t)r * row_bytes;
             prefetch_block(row, ahead, bytes);
-            sum[r] = four_bit_step(fifth, row, row_factors(&h, r, &super), &super, sum[r]);
+            struct w_super weights = load_w_super(fifth, row, row_factors(&h, r));
+            UNROLL for (int t = 0; t < n_tok; t++)
+                sum[t][r] = four_bit_multiply(&weights, &super[t], sum[t][r]);
         }
     }
-    UNROLL for (int r = 0; r < n_rows; r++)
-        y[r] = _mm512_reduce_add_ps(sum[r]);
-}
-
-AVX512_INLINE void dot_four_bit(bool fifth, int n_rows, int k, const void *w, size_t row_bytes,
-                                const struct act_row *x, float *y)
-{
-    const uint8_t *row = w;
-    int r = 0;
-    for (; r + ROWS <= n_rows; r += ROWS, row += ROWS * row_bytes)
-        four_bit_group(fifth, ROWS, k, row, row_bytes, x, y + r);
-    for (; r < n_rows; r++, row += row_bytes)
-        four_bit_group(fifth, 1, k, row, row_bytes, x, y + r);
-}
-
-static void dot_q4_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
-                     float *y)
-{
-    dot_four_bit(false, n_rows, k, w, row_bytes, x, y);
-}
-
-static void dot_q5_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
-                     float *y)
-{
-    dot_four_bit(true, n_rows, k, w, row_bytes, x, y);
+    UNROLL for (int t = 0; t < n_tok; t++)
+        UNROLL for (int r = 0; r < n_rows; r++)
+            y[(size_t)t * y_stride + (size_t)r] = _mm512_reduce_add_ps(sum[t][r]);
 }
 
 /* ---- Q6_K ---- */
@@ -203,63 +205,122 @@ AVX512_INLINE __m512 spread_four(__m512 v, int i)
     return _mm512_permutexvar_ps(_mm512_add_epi32(each, _mm512_set1_epi32(4 * i)), v);
 }
 
-AVX512_INLINE __m512 six_bit_step(const uint8_t *w, const struct x_six *x, __m512 sum)
+/* A superblock of one row, unpacked. */
+struct w_six {
+    __m512i q[4]; /* as in x_six, unsigned */
+    __m512 factors;
+};
+
+AVX512_INLINE struct w_six load_w_six(const uint8_t *w)
 {
+    struct w_six six;
     const __m512i four_bits = _mm512_set1_epi8(15), high_bits = _mm512_set1_epi8(0x30);
     /* Left shifts for values 0-31 and 32-63 of a half, right shifts for 64-95 and 96-127. */
     const __m512i left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
     const __m512i right = _mm512_inserti64x4(_mm512_set1_epi16(0), _mm256_set1_epi16(2), 1);
     __m128i bytes = _mm_loadu_si128((const void *)(w + 192));
-    __m512 factors = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
-    factors = _mm512_mul_ps(_mm512_mul_ps(factors, _mm512_set1_ps(avx512_scale(w + 208))), x->d);
+    six.factors = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)),
+                                _mm512_set1_ps(avx512_scale(w + 208)));
     UNROLL for (int i = 0; i < 2; i++) {
         __m512i low = _mm512_loadu_si512(w + 64 * i);
         __m512i high = _mm512_broadcast_i64x4(
             _mm256_loadu_si256((const void *)(w + 128 + 32 * i)));
-        __m512i a = _mm512_or_si512(
+        six.q[2 * i] = _mm512_or_si512(
             _mm512_and_si512(low, four_bits),
             _mm512_and_si512(_mm512_sllv_epi16(high, left), high_bits));
-        __m512i b = _mm512_or_si512(
+        six.q[2 * i + 1] = _mm512_or_si512(
             _mm512_and_si512(_mm512_srli_epi16(low, 4), four_bits),
             _mm512_and_si512(_mm512_srlv_epi16(high, right), high_bits));
-        a = _mm512_dpbusd_epi32(x->start[2 * i], a, x->q[2 * i]);
-        b = _mm512_dpbusd_epi32(x->start[2 * i + 1], b, x->q[2 * i + 1]);
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), spread_four(factors, 2 * i), sum);
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(b), spread_four(factors, 2 * i + 1), sum);
+    }
+    return six;
+}
+
+AVX512_INLINE __m512 six_bit_multiply(const struct w_six *w, const struct x_six *x, __m512 sum)
+{
+    __m512 factors = _mm512_mul_ps(w->factors, x->d);
+    UNROLL for (int i = 0; i < 4; i++) {
+        __m512i dot = _mm512_dpbusd_epi32(x->start[i], w->q[i], x->q[i]);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), spread_four(factors, i), sum);
     }
     return sum;
 }
 
-AVX512_INLINE void six_bit_group(int n_rows, int k, const uint8_t *w, size_t row_bytes,
-                                 const struct act_row *x, float *y)
+AVX512_INLINE void six_bit_group(int n_rows, int n_tok, int k, const uint8_t *w, size_t row_bytes,
+                                 const struct act_row *x, float *y, size_t y_stride)
 {
     const size_t bytes = sizeof(struct block_q6_k);
     size_t ahead = avx512_ahead(row_bytes * (size_t)n_rows);
-    __m512 sum[ROWS];
-    UNROLL for (int r = 0; r < n_rows; r++)
-        sum[r] = _mm512_setzero_ps();
+    __m512 sum[TOKENS][ROWS];
+    struct x_six six[TOKENS];
+    UNROLL for (int t = 0; t < n_tok; t++)
+        UNROLL for (int r = 0; r < n_rows; r++)
+            sum[t][r] = _mm512_setzero_ps();
     for (int at = 0; at < k; at += FORMAT_SUPER, w += bytes) {
-        struct x_six six = load_x_six(x, at);
+        UNROLL for (int t = 0; t < n_tok; t++)
+            six[t] = load_x_six(&x[t], at);
         UNROLL for (int r = 0; r < n_rows; r++) {
             const uint8_t *row = w + (size_t)r * row_bytes;
             prefetch_block(row, ahead, bytes);
-            sum[r] = six_bit_step(row, &six, sum[r]);
+            struct w_six weights = load_w_six(row);
+            UNROLL for (int t = 0; t < n_tok; t++)
+                sum[t][r] = six_bit_multiply(&weights, &six[t], sum[t][r]);
         }
     }
-    UNROLL for (int r = 0; r < n_rows; r++)
-        y[r] = _mm512_reduce_add_ps(sum[r]);
+    UNROLL for (int t = 0; t < n_tok; t++)
+        UNROLL for (int r = 0; r < n_rows; r++)
+            y[(size_t)t * y_stride + (size_t)r] = _mm512_reduce_add_ps(sum[t][r]);
 }
 
-static void dot_q6_k(int n_rows, int k, const void *w, size_t row_bytes, const struct act_row *x,
-                     float *y)
+/* ---- Any number of rows and tokens ---- */
+
+AVX512_INLINE void dot_group(enum tensor_type type, int n_rows, int n_tok, int k, const uint8_t *w,
+                             size_t row_bytes, const struct act_row *x, float *y, size_t y_stride)
+{
+    if (type == TENSOR_Q6_K)
+        six_bit_group(n_rows, n_tok, k, w, row_bytes, x, y, y_stride);
+    else
+        four_bit_group(type == TENSOR_Q5_K, n_rows, n_tok, k, w, row_bytes, x, y, y_stride);
+}
+
+AVX512_INLINE void dot_rows(enum tensor_type type, int n_rows, int n_tok, int k, const void *w,
+                            size_t row_bytes, const struct act_row *x, float *y, size_t y_stride)
 {
     const uint8_t *row = w;
     int r = 0;
     for (; r + ROWS <= n_rows; r += ROWS, row += ROWS * row_bytes)
-        six_bit_group(ROWS, k, row, row_bytes, x, y + r);
+        dot_group(type, ROWS, n_tok, k, row, row_bytes, x, y + r, y_stride);
     for (; r < n_rows; r++, row += row_bytes)
-        six_bit_group(1, k, row, row_bytes, x, y + r);
+        dot_group(type, 1, n_tok, k, row, row_bytes, x, y + r, y_stride);
 }
+
+/* Four tokens at a time, then two, then one. */
+AVX512_INLINE void dots_rows(enum tensor_type type, int n_rows, int n_tok, int k, const void *w,
+                             size_t row_bytes, const struct act_row *x, float *y, size_t y_stride)
+{
+    int t = 0;
+    for (; t + TOKENS <= n_tok; t += TOKENS, y += TOKENS * y_stride)
+        dot_rows(type, n_rows, TOKENS, k, w, row_bytes, x + t, y, y_stride);
+    for (; t + 2 <= n_tok; t += 2, y += 2 * y_stride)
+        dot_rows(type, n_rows, 2, k, w, row_bytes, x + t, y, y_stride);
+    if (t < n_tok)
+        dot_rows(type, n_rows, 1, k, w, row_bytes, x + t, y, y_stride);
+}
+
+#define DOTS(name, type)                                                                           \
+    static void dot_##name(int n_rows, int k, const void *w, size_t row_bytes,                     \
+                           const struct act_row *x, float *y)                                      \
+    {                                                                                              \
+        dot_rows(type, n_rows, 1, k, w, row_bytes, x, y, 0);                                       \
+    }                                                                                              \
+    static void dots_##name(int n_rows, int n_tok, int k, const void *w, size_t row_bytes,         \
+                            const struct act_row *x, float *y, size_t y_stride)                    \
+    {                                                                                              \
+        dots_rows(type, n_rows, n_tok, k, w, row_bytes, x, y, y_stride);                           \
+    }
+
+DOTS(q4_k, TENSOR_Q4_K)
+DOTS(q5_k, TENSOR_Q5_K)
+DOTS(q6_k, TENSOR_Q6_K)
 
 /* ---- Q2_K, Q3_K: groups of 16 through a buffer ---- */
 
@@ -313,6 +374,9 @@ void avx512_fill_dot_k(struct kernels *table)
     table->dot[TENSOR_Q4_K] = dot_q4_k;
     table->dot[TENSOR_Q5_K] = dot_q5_k;
     table->dot[TENSOR_Q6_K] = dot_q6_k;
+    table->dots[TENSOR_Q4_K] = dots_q4_k;
+    table->dots[TENSOR_Q5_K] = dots_q5_k;
+    table->dots[TENSOR_Q6_K] = dots_q6_k;
 }
 
 #endif

@@ -31,6 +31,13 @@ typedef void (*dot_fn)(int n_rows, int k, const void *w, size_t row_bytes, const
                        float *y);
 
 /**
+ * The same for n_tok tokens, of which x has as many: y[t * y_stride + r], each bit for bit what a
+ * dot_fn gives for the token alone. A weight's bits are unpacked once for several tokens.
+ */
+typedef void (*dots_fn)(int n_rows, int n_tok, int k, const void *w, size_t row_bytes,
+                        const struct act_row *x, float *y, size_t y_stride);
+
+/**
  * A quantised row as integers: w[i] = d[i / group] * q[i] + m[i / group], group = 16 for Q2_K,
  * Q3_K, Q6_K, else 32; q fits int8. The one description of each format; dequantising, GEMM packing
  * and the plain dot product are built on it.
@@ -126,6 +133,8 @@ struct kernels {
     unpack_fn unpack[TENSOR_TYPE_COUNT]; /* NULL for float types */
     const struct gemm_kernel *gemm[TENSOR_TYPE_COUNT];
     int gemm_min_tokens;                 /* from how many tokens the GEMM beats repeated dots */
+    dots_fn dots[TENSOR_TYPE_COUNT];     /* NULL: token by token */
+    int gemm_min_dots;                   /* from how many tokens the GEMM beats dots, if there */
 
     void (*dequantize)(enum tensor_type type, int k, const void *w, float *y);
     /* q (k), d (k/32), s (k/16) from x (k) */

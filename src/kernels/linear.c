@@ -22,6 +22,7 @@ enum {
     CHUNK_ROWS_MAX = 256,
     ROWS_ALIGN = 16,
     BATCH_ROWS = 32,         /* rows that stay in L1 while several tokens pass */
+    TOKENS_AT_ONCE = 8,      /* BATCH_ROWS * TOKENS_AT_ONCE results are CHUNK_ROWS_MAX at most */
     JOBS_MAX = 8
 };
 
@@ -179,25 +180,35 @@ static void quantize_token(void *context, int token, int n_chunks, int thread)
                                    (float *)(void *)(at + act_s_offset(work->k)));
 }
 
-/* Rows [row, row + n) of one job times one token, with bias and add. */
-static void dot_rows(const struct work *work, const struct linear_job *job, int row, int n,
-                     int token)
+/* Products of rows [row, row + n) and tokens [token, token + n_tok). */
+static void multiply_rows(const struct work *work, const struct tensor *w, int row, int n,
+                          int token, int n_tok, float *y, size_t y_stride)
 {
-    const struct tensor *w = job->w;
-    dot_fn dot = work->l->kernels->dot[w->type];
+    const struct kernels *kernels = work->l->kernels;
     const unsigned char *data = (const unsigned char *)w->data + (size_t)row * w->row_bytes;
-    struct act_row x = act_row_at(work, token);
-    float *y = job->y + (size_t)token * job->y_stride + row;
-    if (!job->add) {
-        dot(n, work->k, data, w->row_bytes, &x, y);
-        for (int i = 0; job->bias && i < n; i++)
-            y[i] += job->bias[row + i];
+    struct act_row x[TOKENS_AT_ONCE];
+    for (int t = 0; t < n_tok; t++)
+        x[t] = act_row_at(work, token + t);
+    if (n_tok > 1 && kernels->dots[w->type]) {
+        kernels->dots[w->type](n, n_tok, work->k, data, w->row_bytes, x, y, y_stride);
         return;
     }
-    float sum[CHUNK_ROWS_MAX];
-    dot(n, work->k, data, w->row_bytes, &x, sum);
-    for (int i = 0; i < n; i++)
-        y[i] += sum[i] + (job->bias ? job->bias[row + i] : 0.0f);
+    for (int t = 0; t < n_tok; t++)
+        kernels->dot[w->type](n, work->k, data, w->row_bytes, &x[t], y + (size_t)t * y_stride);
+}
+
+/* The same of one job, with bias and add. */
+static void dot_rows(const struct work *work, const struct linear_job *job, int row, int n,
+                     int token, int n_tok)
+{
+    float *y = job->y + (size_t)token * job->y_stride + row, sum[CHUNK_ROWS_MAX];
+    if (!job->add)
+        multiply_rows(work, job->w, row, n, token, n_tok, y, job->y_stride);
+    else
+        multiply_rows(work, job->w, row, n, token, n_tok, sum, (size_t)n);
+    for (int t = 0; t < n_tok; t++, y += job->y_stride)
+        for (int i = 0; i < n && (job->add || job->bias); i++)
+            y[i] += (job->add ? sum[t * n + i] : 0.0f) + (job->bias ? job->bias[row + i] : 0.0f);
 }
 
 static void dot_chunk(void *context, int chunk, int n_chunks, int thread)
@@ -209,8 +220,9 @@ static void dot_chunk(void *context, int chunk, int n_chunks, int thread)
     const struct linear_job *job = find_chunk(work, chunk, &row, &n_rows);
     int batch = work->n_tok > 1 ? BATCH_ROWS : n_rows;
     for (int i = 0; i < n_rows; i += batch)
-        for (int t = 0; t < work->n_tok; t++)
-            dot_rows(work, job, row + i, min_int(batch, n_rows - i), t);
+        for (int t = 0; t < work->n_tok; t += TOKENS_AT_ONCE)
+            dot_rows(work, job, row + i, min_int(batch, n_rows - i), t,
+                     min_int(TOKENS_AT_ONCE, work->n_tok - t));
 }
 
 static int dot_chunk_rows(const struct tensor *w)
@@ -320,7 +332,8 @@ static void run_gemm(struct work *work, const struct linear_job *const *jobs, in
 static const struct gemm_kernel *job_gemm(const struct kernels *kernels, int n_tok,
                                           const struct linear_job *job)
 {
-    return n_tok < kernels->gemm_min_tokens ? NULL : kernels->gemm[job->w->type];
+    int least = kernels->dots[job->w->type] ? kernels->gemm_min_dots : kernels->gemm_min_tokens;
+    return n_tok < least ? NULL : kernels->gemm[job->w->type];
 }
 
 /* Jobs of one call share a step when they want the activations in the same form. */

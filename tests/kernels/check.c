@@ -15,6 +15,7 @@ const struct check_case check_cases[] = {
     {"act_quantize", check_act_quantize},
     {"dot", check_dot},
     {"dot of extreme values", check_dot_extreme},
+    {"dots", check_dots},
     {"gemm", check_gemm},
     {"gemm of extreme values", check_gemm_extreme},
     {"infinite scales", check_infinite},

@@ -7,6 +7,7 @@
 /* check_products.c */
 bool check_dot(struct check *c);
 bool check_dot_extreme(struct check *c);
+bool check_dots(struct check *c);
 bool check_gemm(struct check *c);
 bool check_gemm_extreme(struct check *c);
 bool check_infinite(struct check *c);

@@ -4,13 +4,16 @@
  *
  * Tolerances are fractions of B = sum |w x|. Float dots: 2e-6 B, rounding of sums in single
  * precision. Quantised dots: 1e-5 B of the product with the quantised activations (the offsets of a
- * format, summed apart, cancel). Matrix products may also keep activations and weights in bfloat16:
- * then 4e-3 B of the product with the unquantised activations.
+ * format, summed apart, cancel); none between several tokens at once and each alone. Matrix products
+ * may also keep activations and weights in bfloat16: then 4e-3 B of the product with the
+ * unquantised activations.
  */
 #include "check_list.h"
 #include "kernels/formats.h"
 #include <math.h>
 #include <stdio.h>
+
+enum { MOST_TOKENS = 9 }; /* of dots: twice four, and one */
 
 /* Activations of n_tok tokens, and what the quantised ones stand for. */
 struct acts {
@@ -125,6 +128,53 @@ bool check_dot_extreme(struct check *c)
             for (int n = 4; n <= 5; n++)
                 if (!dot_rows(c, type, WEIGHTS_EXTREME, n, 512))
                     return false;
+    return true;
+}
+
+/* Several tokens at once against each alone. */
+static bool dots_rows(struct check *c, enum tensor_type type, int n_rows, int n_tok, int k)
+{
+    struct guarded w = guarded_weights(c, type, WEIGHTS_ANY, n_rows, k);
+    struct guarded alone = guarded_new((size_t)n_rows * 4, 4);
+    size_t y_stride = (size_t)n_rows + 3, row_bytes = tensor_row_bytes(type, k);
+    struct guarded y = guarded_new((((size_t)n_tok - 1) * y_stride + (size_t)n_rows) * 4, 4);
+    struct acts acts[MOST_TOKENS];
+    struct act_row x[MOST_TOKENS];
+    bool ok = true;
+    for (int t = 0; t < n_tok; t++) {
+        acts[t] = acts_new(c, 1, k, false);
+        x[t] = (struct act_row){acts[t].x.data, acts[t].q.data, acts[t].d.data, acts[t].s.data};
+    }
+    c->table->dots[type](n_rows, n_tok, k, w.data, row_bytes, x, y.data, y_stride);
+    for (int t = 0; t < n_tok; t++) {
+        c->table->dot[type](n_rows, k, w.data, row_bytes, &x[t], alone.data);
+        for (int r = 0; ok && r < n_rows; r++) {
+            float got = ((float *)y.data)[(size_t)t * y_stride + (size_t)r];
+            float want = ((float *)alone.data)[r];
+            if (memcmp(&got, &want, sizeof got) != 0)
+                ok = check_failed(c, "%s rows %d tokens %d k %d row %d token %d: %.9g, alone %.9g",
+                                  tensor_type_name(type), n_rows, n_tok, k, r, t, got, want);
+        }
+        acts_free(&acts[t]);
+    }
+    guarded_free(&w);
+    guarded_free(&y);
+    guarded_free(&alone);
+    return ok;
+}
+
+bool check_dots(struct check *c)
+{
+    static const int rows[] = {1, 2, 3, 4, 5, 8, 17, 0};
+    for (int type = 0; type < TENSOR_TYPE_COUNT; type++) {
+        if (!check_type(type) || !c->table->dots[type])
+            continue;
+        for (const int *k = product_lengths(type); *k; k++)
+            for (const int *n = rows; *n; n++)
+                for (int n_tok = 1; n_tok <= MOST_TOKENS; n_tok++)
+                    if (!dots_rows(c, type, *n, n_tok, *k))
+                        return false;
+    }
     return true;
 }
 
