@@ -17,6 +17,7 @@
 #include "kvswap/tuner.h"
 #include "model/model.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,7 @@ const struct command command_tune = {
     .usage = "ashlar tune -m MODEL [-o PROFILE] [options]",
     .summary = "choose the settings of --kv kvswap for a model and this machine",
     .description = "Measures the disk of --kv-dir and the model's computing, and picks group size, "
-                   "reuse buffer and rank "
+                   "reuse buffer, rank and type of keys and values "
                    "by a cost model within --kv-budget (1/13 of the full cache). Settings that are "
                    "given are kept.",
     .options = options,
@@ -208,27 +209,25 @@ static ashlar_status decoder_measure(struct decoder *d, int warm, int most, stru
 /* ---- what computing costs ------------------------------------------------------------------- */
 
 /* Split a step between layers and the rest, and a query from a layer, by number of weights. */
-static void split_compute(struct tune *t, const ashlar_model_info *info, const struct decode *empty,
-                          const struct decode *deep, double depth)
+static void split_compute(struct tune *t, const ashlar_model_info *info, const struct decode *empty)
 {
     double embd = info->n_embd, q = (double)info->n_head * info->head_dim;
     double kv = (double)info->n_head_kv * info->head_dim;
     double query = embd * q, layer = 2 * query + 2 * embd * kv + 3.0 * embd * info->n_ff;
     double layers = layer * info->n_layer, all = layers + embd * info->n_vocab;
-    double attended = deep->attention_seconds - empty->attention_seconds;
     double bare = empty->step_seconds - empty->attention_seconds;
     t->costs.layer_seconds = bare * layer / all;
     t->costs.other_seconds = bare * (all - layers) / all;
     t->costs.query_seconds = bare * query / all;
-    t->costs.attend_seconds = attended > 0 ? attended / info->n_layer / set.batch / depth : 0;
 }
 
-static ashlar_status measure_compute(struct tune *t, ashlar_error *err)
+/* With all keys and values in memory, as `type`. */
+static ashlar_status measure_type(struct tune *t, enum tensor_type type, ashlar_error *err)
 {
     struct decoder d;
     struct decode empty, deep;
     ashlar_options o = t->options;
-    o.kv = (ashlar_kv_options){.policy = "full", .type = t->options.kv.type};
+    o.kv = (ashlar_kv_options){.policy = "full", .type = tensor_type_name(type)};
     o.n_ctx = COMPUTE_CONTEXT;
     ashlar_status status = decoder_open(&d, &o, err);
     if (status == ASHLAR_OK)
@@ -237,9 +236,22 @@ static ashlar_status measure_compute(struct tune *t, ashlar_error *err)
         status = decoder_fill(&d, COMPUTE_DEPTH, err);
     if (status == ASHLAR_OK)
         status = decoder_measure(&d, 2, MOST_STEPS, &deep, err);
-    if (status == ASHLAR_OK)
-        split_compute(t, ashlar_engine_info(d.engine), &empty, &deep, COMPUTE_DEPTH);
+    if (status == ASHLAR_OK) {
+        double attended = deep.attention_seconds - empty.attention_seconds;
+        double keys = (double)t->config.n_layer * set.batch * COMPUTE_DEPTH;
+        split_compute(t, ashlar_engine_info(d.engine), &empty);
+        t->costs.attend_seconds[type] = attended > 0 ? attended / keys : 0;
+    }
     decoder_close(&d);
+    return status;
+}
+
+static ashlar_status measure_compute(struct tune *t, ashlar_error *err)
+{
+    enum tensor_type types[2];
+    ashlar_status status = ASHLAR_OK;
+    for (int i = tune_types(&t->config, types) - 1; i >= 0 && status == ASHLAR_OK; i--)
+        status = measure_type(t, types[i], err);
     return status;
 }
 
@@ -308,6 +320,7 @@ static ashlar_status measure_choice(struct tune *t, ashlar_error *err)
     ashlar_options o = t->options;
     int steps = MOST_STEPS + WARM_STEPS;
     o.kv.policy = "kvswap";
+    o.kv.type = tensor_type_name(best->type);
     o.kv.group_tokens = best->group_tokens;
     o.kv.select_tokens = best->select_tokens;
     o.kv.reuse_tokens = best->reuse_tokens;
@@ -366,11 +379,12 @@ static json_t *device_value(const struct tune *t)
                      t->device.submit_seconds, "bursts", bursts);
 }
 
-static json_t *costs_value(const struct tune_costs *c)
+static json_t *costs_value(const struct tune *t)
 {
+    const struct tune_costs *c = &t->costs;
     return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "layer_s", c->layer_seconds, "other_s",
-                     c->other_seconds, "attend_s_per_key", c->attend_seconds, "query_s",
-                     c->query_seconds, "score_s_per_byte", c->score_seconds, "select_s_per_group",
+                     c->other_seconds, "attend_s_per_key",
+                     c->attend_seconds[t->candidates[0].type], "query_s", c->query_seconds, "score_s_per_byte", c->score_seconds, "select_s_per_group",
                      c->select_seconds, "handoff_s", c->handoff_seconds);
 }
 
@@ -401,8 +415,7 @@ static void write_profile(const struct tune *t, struct buf *out)
     char fingerprint[24];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, t->fingerprint);
     json_t *kv = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_info(t->config.type)->name,
-        "metadata", x->metadata,
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_name(x->type), "metadata", x->metadata,
         "group_tokens", x->group_tokens, "select_tokens", x->select_tokens, "reuse_tokens",
         x->reuse_tokens, "sigma", x->sigma, "budget_bytes", (json_int_t)t->options.kv.budget_bytes);
     json_t *root = json_pack(
@@ -410,7 +423,7 @@ static void write_profile(const struct tune *t, struct buf *out)
         "profile_version", KV_PROFILE_VERSION, "version", ASHLAR_VERSION, "model",
         json_text_value(set.model, strlen(set.model)), "model_fingerprint", fingerprint, "context",
         t->options.n_ctx, "batch", set.batch, "kv", kv, "predicted", predicted_value(t), "measured",
-        measured_value(t), "costs", costs_value(&t->costs), "device", device_value(t));
+        measured_value(t), "costs", costs_value(t), "device", device_value(t));
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
     if (!text || !buf_puts(out, text) || !buf_puts(out, "\n"))
         out->failed = true;
@@ -430,7 +443,8 @@ static ashlar_status save_profile(const struct tune *t, ashlar_error *err)
     if (status == ASHLAR_OK) {
         bool written = file && fwrite(out.data, 1, out.length, file) == out.length;
         if ((file && fclose(file) != 0) || !written)
-            status = error_set(err, ASHLAR_FAILED, "%s: cannot write the profile", set.output);
+            status = error_errno(err, ASHLAR_FAILED, errno, "%s: cannot write the profile",
+                                 set.output);
     }
     buf_fini(&out);
     return status;
@@ -462,15 +476,15 @@ static void write_candidates(const struct tune *t, struct buf *out)
     buf_printf(out, "candidates, ms per step of %d sequence%s at %d tokens, within %s\n", set.batch,
                set.batch == 1 ? "" : "s", t->options.n_ctx,
                text_bytes(t->options.kv.budget_bytes, bytes));
-    buf_printf(out, "%7s %7s %7s %5s %6s %9s %9s %9s %9s %9s\n", "group", "select", "reuse", "rank",
-               "hits", "predict", "compute", "I/O", "step", "tok/s");
+    buf_printf(out, "%5s %7s %7s %7s %5s %6s %9s %9s %9s %9s %9s\n", "type", "group", "select",
+               "reuse", "rank", "hits", "predict", "compute", "I/O", "step", "tok/s");
     for (int i = 0; i < t->n_candidates; i++) {
         const struct tune_choice *x = &t->candidates[i];
-        buf_printf(out, "%7d %7d %7d %5d %5.0f%% %9.2f %9.2f %9.2f %9.2f %9.1f%s\n",
-                   x->group_tokens, x->select_tokens, x->reuse_tokens, x->rank, 100 * x->hit_share,
-                   1e3 * n_layer * x->predict_seconds, 1e3 * n_layer * x->compute_seconds,
-                   1e3 * n_layer * x->io_seconds, 1e3 * x->step_seconds,
-                   set.batch / x->step_seconds, i ? "" : "  chosen");
+        buf_printf(out, "%5s %7d %7d %7d %5d %5.0f%% %9.2f %9.2f %9.2f %9.2f %9.1f%s\n",
+                   tensor_type_name(x->type), x->group_tokens, x->select_tokens, x->reuse_tokens,
+                   x->rank, 100 * x->hit_share, 1e3 * n_layer * x->predict_seconds,
+                   1e3 * n_layer * x->compute_seconds, 1e3 * n_layer * x->io_seconds,
+                   1e3 * x->step_seconds, set.batch / x->step_seconds, i ? "" : "  chosen");
     }
 }
 

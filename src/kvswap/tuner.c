@@ -134,7 +134,8 @@ static struct tune_choice estimate(const struct kv_config *c, const struct swap_
 {
     int group = p->shape.group_tokens, n_layer = c->n_layer;
     double batch = c->max_items, tokens = (double)p->shape.max_groups * group;
-    struct tune_choice x = {.group_tokens = group,
+    struct tune_choice x = {.type = c->type,
+                            .group_tokens = group,
                             .select_tokens = p->select_groups * group,
                             .reuse_tokens = p->reuse_groups * group,
                             .rank = p->rank,
@@ -144,7 +145,7 @@ static struct tune_choice estimate(const struct kv_config *c, const struct swap_
     x.misses = batch * p->select_groups * (1.0 - x.hit_share);
     x.io_seconds = tune_io_seconds(d, store_group_bytes(&p->shape), x.misses);
     double attended = (double)x.select_tokens + p->recent_tokens + group;
-    x.compute_seconds = costs->layer_seconds + batch * attended * costs->attend_seconds;
+    x.compute_seconds = costs->layer_seconds + batch * attended * costs->attend_seconds[c->type];
     x.predict_seconds =
         costs->query_seconds + PREDICT_HANDOFFS * costs->handoff_seconds +
         x.misses * d->submit_seconds +
@@ -158,8 +159,15 @@ static struct tune_choice estimate(const struct kv_config *c, const struct swap_
     return x;
 }
 
-/* Candidates of one sigma and selection, one for each group size that fits. */
-static int try_groups(const struct kv_config *c, int sigma, int select,
+int tune_types(const struct kv_config *c, enum tensor_type *types)
+{
+    types[0] = c->type;
+    types[1] = TENSOR_Q8_0;
+    return c->options->type || c->head_dim % 32 != 0 ? 1 : 2;
+}
+
+/* Candidates of one KV type, sigma and selection, one for each group size that fits. */
+static int try_groups(const struct kv_config *c, enum tensor_type type, int sigma, int select,
                       const struct tune_costs *costs, const struct tune_device *d, double base_hits,
                       struct tune_choice *out, ashlar_error *err)
 {
@@ -168,6 +176,7 @@ static int try_groups(const struct kv_config *c, int sigma, int select,
     struct swap_plan plan;
     int n = 0;
     config.options = &o;
+    config.type = type;
     o.sigma = sigma;
     o.select_tokens = select;
     for (int i = 0; i < N_GROUPS; i++) {
@@ -183,7 +192,22 @@ static int try_groups(const struct kv_config *c, int sigma, int select,
     return n;
 }
 
-/* Fastest first; among the nearly fastest, the smallest groups, which choose most precisely. */
+/* Of all KV types. */
+static int try_types(const struct kv_config *c, int sigma, int select,
+                     const struct tune_costs *costs, const struct tune_device *d, double base_hits,
+                     struct tune_choice *out, ashlar_error *err)
+{
+    enum tensor_type types[2];
+    int n = 0, n_types = tune_types(c, types);
+    for (int i = 0; i < n_types; i++)
+        n += try_groups(c, types[i], sigma, select, costs, d, base_hits, out + n, err);
+    return n;
+}
+
+/*
+ * Fastest first; among the nearly fastest, the smallest groups, which choose most precisely, and of
+ * these the first type, which keeps what was computed.
+ */
 static void order(struct tune_choice *x, int n)
 {
     double best = INFINITY;
@@ -208,9 +232,9 @@ ashlar_status tune_choose(const struct kv_config *c, const struct tune_costs *co
     *n = 0;
     for (int m = 0; m < N_SELECTS && *n == 0; m++) {
         for (int s = 0; s < N_SIGMAS && *n == 0; s++) {
-            *n = try_groups(c, o->sigma ? o->sigma : sigmas[s],
-                            o->select_tokens ? o->select_tokens : select_tokens[m], costs, d,
-                            base_hits, candidates, &last);
+            *n = try_types(c, o->sigma ? o->sigma : sigmas[s],
+                           o->select_tokens ? o->select_tokens : select_tokens[m], costs, d,
+                           base_hits, candidates, &last);
             if (o->sigma)
                 break;
         }

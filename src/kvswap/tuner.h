@@ -33,7 +33,7 @@ double tune_io_seconds(const struct tune_device *d, size_t bytes, double n);
 struct tune_costs {
     double layer_seconds;   /* one layer with nothing to attend to */
     double other_seconds;   /* embedding, output matrix, sampling: outside the layers */
-    double attend_seconds;  /* one key of one sequence in one layer */
+    double attend_seconds[TENSOR_TYPE_COUNT]; /* one key of one sequence in one layer, by KV type */
     double query_seconds;   /* the predicted query of one layer */
     double score_seconds;   /* one byte of low-rank metadata */
     double select_seconds;  /* one group that may be selected */
@@ -47,6 +47,7 @@ ashlar_status tune_measure_prediction(const struct kernels *kernels, struct pool
 
 /** One setting and what it is expected to cost; times are of one layer in one step of the batch. */
 struct tune_choice {
+    enum tensor_type type; /* of keys and values */
     int group_tokens, select_tokens, reuse_tokens, sigma, rank;
     const char *metadata; /* its type; static */
     uint64_t bytes;   /* resident */
@@ -61,6 +62,10 @@ struct tune_choice {
  * alone give `base`.
  */
 double tune_hit_share(double base, int select, int reuse, int n_groups);
+
+/** The KV types to choose from (room for 2): the one given in the options, or those that lose no
+ * answers (docs/benchmarks.md); returns how many. */
+int tune_types(const struct kv_config *c, enum tensor_type *types);
 
 /**
  * Fill in candidates (room for TUNE_CANDIDATES) that keep c->options' budget, best first; settings

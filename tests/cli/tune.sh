@@ -19,7 +19,7 @@ out_has '^tok/s  *[0-9.]*  *[0-9.]*$'
 [ -s "$work/err" ] && fail "stderr is not empty"
 ls "$work"/ashlar-* > /dev/null 2>&1 && fail "a file was left in the folder"
 expect 0 $tune --kv-budget 64M --kv-group 32 --kv-sigma 2 --batch 2 --no-measure
-out_has '^     32 .* chosen$'
+out_has '^  *F16  *32 .* chosen$'
 out_has 'of 2 sequences'
 
 if command -v jq > /dev/null; then

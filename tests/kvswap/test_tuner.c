@@ -26,7 +26,7 @@ static struct tune_costs costs(void)
 {
     return (struct tune_costs){.layer_seconds = 1e-3,
                                .other_seconds = 1e-3,
-                               .attend_seconds = 1e-7,
+                               .attend_seconds = {[TENSOR_F16] = 1e-7, [TENSOR_Q8_0] = 1.2e-7},
                                .query_seconds = 1e-4,
                                .score_seconds = 1e-10,
                                .select_seconds = 5e-9};
@@ -124,11 +124,44 @@ static void given_settings_are_kept(void **state)
     o.group_tokens = 32;
     o.select_tokens = 128;
     o.sigma = 4;
+    o.type = "f16";
     assert_int_equal(tune_choose(&k, &c, &d, 0.78, x, &n, NULL), ASHLAR_OK);
     assert_int_equal(n, 1);
+    assert_int_equal(x[0].type, TENSOR_F16);
     assert_int_equal(x[0].group_tokens, 32);
     assert_int_equal(x[0].select_tokens, 128);
     assert_int_equal(x[0].rank, 8 * 64 / 4);
+}
+
+/* F16 as long as nothing speaks for Q8_0: a budget that only it keeps, or a disk that it spares. */
+static void the_type_follows_budget_and_disk(void **state)
+{
+    (void)state;
+    struct tune_device d = disk(), slow = disk();
+    struct tune_costs c = costs();
+    struct tune_choice x[TUNE_CANDIDATES];
+    ashlar_kv_options o;
+    struct kv_config k = config(&o, 200ull << 20);
+    int n;
+    assert_int_equal(tune_choose(&k, &c, &d, 0.78, x, &n, NULL), ASHLAR_OK);
+    assert_int_equal(x[0].type, TENSOR_F16);
+    for (int b = 0; b < TUNE_BLOCKS; b++)
+        for (int q = 0; q < TUNE_DEPTHS; q++)
+            slow.seconds[b][q] = 1e-6 * slow.blocks[b] * slow.depths[q]; /* 1 MB/s */
+    assert_int_equal(tune_choose(&k, &c, &slow, 0.78, x, &n, NULL), ASHLAR_OK);
+    assert_int_equal(x[0].type, TENSOR_Q8_0);
+    k.head_dim = 80; /* no whole blocks: F16 whatever the disk */
+    assert_int_equal(tune_choose(&k, &c, &slow, 0.78, x, &n, NULL), ASHLAR_OK);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(x[i].type, TENSOR_F16);
+    bool smaller = false;
+    for (uint64_t budget = 40ull << 20; budget > 10ull << 20; budget -= 1ull << 20) {
+        k = config(&o, budget);
+        if (tune_choose(&k, &c, &d, 0.78, x, &n, NULL) != ASHLAR_OK)
+            break;
+        smaller |= x[0].type == TENSOR_Q8_0;
+    }
+    assert_true(smaller);
 }
 
 static void a_slow_disk_wants_larger_groups(void **state)
@@ -174,6 +207,7 @@ int main(void)
         cmocka_unit_test(hits_rise_from_the_base_to_all),
         cmocka_unit_test(quality_gives_way_only_to_the_budget),
         cmocka_unit_test(given_settings_are_kept),
+        cmocka_unit_test(the_type_follows_budget_and_disk),
         cmocka_unit_test(a_slow_disk_wants_larger_groups),
         cmocka_unit_test(nothing_that_fits_is_an_error_with_a_hint),
     };
