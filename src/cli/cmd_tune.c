@@ -384,8 +384,9 @@ static json_t *costs_value(const struct tune *t)
     const struct tune_costs *c = &t->costs;
     return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "layer_s", c->layer_seconds, "other_s",
                      c->other_seconds, "attend_s_per_key",
-                     c->attend_seconds[t->candidates[0].type], "query_s", c->query_seconds, "score_s_per_byte", c->score_seconds, "select_s_per_group",
-                     c->select_seconds, "handoff_s", c->handoff_seconds);
+                     c->attend_seconds[t->candidates[0].type], "query_s", c->query_seconds,
+                     "score_s_per_byte", c->score_seconds, "select_s_per_group", c->select_seconds,
+                     "handoff_s", c->handoff_seconds);
 }
 
 static json_t *predicted_value(const struct tune *t)
@@ -415,9 +416,10 @@ static void write_profile(const struct tune *t, struct buf *out)
     char fingerprint[24];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, t->fingerprint);
     json_t *kv = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_name(x->type), "metadata", x->metadata,
-        "group_tokens", x->group_tokens, "select_tokens", x->select_tokens, "reuse_tokens",
-        x->reuse_tokens, "sigma", x->sigma, "budget_bytes", (json_int_t)t->options.kv.budget_bytes);
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:I}", "type", tensor_type_name(x->type), "metadata",
+        x->metadata, "group_tokens", x->group_tokens, "select_tokens", x->select_tokens,
+        "reuse_tokens", x->reuse_tokens, "sigma", x->sigma, "budget_bytes",
+        (json_int_t)t->options.kv.budget_bytes);
     json_t *root = json_pack(
         "{s:s, s:i, s:s, s:o, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "format", KV_PROFILE_FORMAT,
         "profile_version", KV_PROFILE_VERSION, "version", ASHLAR_VERSION, "model",

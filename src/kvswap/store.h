@@ -13,8 +13,8 @@
  *  2. The checksum (32 bits of XXH3-64 of the group's payload) of every written group is kept in
  *     memory and verified on every read: what was not written by this store, or changed since, is
  *     never used.
- *  3. A file is created anew, exclusively, mode 0600; its header says "open" until it is closed
- *     cleanly with keep, so that what a killed process leaves is never trusted.
+ *  3. A file is created anew, exclusively, mode 0600, and never opened by name again; its header
+ *     says "open", so that what a killed process leaves is not trusted by anybody.
  *
  * Knows nothing of attention or prediction.
  */
