@@ -86,7 +86,7 @@ struct scan {
 };
 
 /* By suffix, as cc does; what is unknown is for the linker (a library, a linker script). */
-enum input_kind arguments_kind(const char *path)
+static enum input_kind kind_by_suffix(const char *path)
 {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
     static const struct {
@@ -107,7 +107,7 @@ static ashlar_status kind_of(const struct scan *scan, const char *path, enum inp
 {
     static const char *const foreign[] = {".cc", ".cpp", ".cxx", ".C",  ".c++", ".m",
                                           ".mm", ".f",   ".f90", ".go", ".d",   ".h"};
-    *kind = arguments_kind(path);
+    *kind = kind_by_suffix(path);
     const char *language = scan->language;
     if (language && strcmp(language, "c") == 0)
         *kind = INPUT_C;

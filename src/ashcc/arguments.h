@@ -46,7 +46,4 @@ struct arguments {
 ashlar_status arguments_parse(struct arguments *a, int argc, char **argv, ashlar_error *err);
 void arguments_fini(struct arguments *a);
 
-/** What a file is by its suffix. */
-enum input_kind arguments_kind(const char *path);
-
 #endif

@@ -31,7 +31,7 @@ struct driver {
     struct folder folder;
     char saved_tmpdir[PATH_MOST];
     bool had_tmpdir;
-    struct words objects;  /* owns the paths of what the linker gets */
+    struct words names;    /* owns the paths of outputs */
     int code;              /* worst so far */
 };
 
@@ -68,28 +68,31 @@ static ashlar_status run(const struct driver *d, struct words *command, const ch
 
 /* ---- preprocessing ---- */
 
-/* Names for -MD where the user gave none: gcc's. */
-static void add_dependencies(const struct driver *d, const struct input *in, struct words *command)
+/* The file that -MD writes; where the user named none, gcc's name. */
+static const char *dependencies_of(struct driver *d, const struct input *in)
+{
+    const struct arguments *a = d->a;
+    char name[PATH_MOST], program[PATH_MOST];
+    if (a->dependency_file)
+        return a->dependency_file;
+    if (a->output && (a->stage != STAGE_LINK || a->n_inputs == 1)) {
+        with_suffix(name, sizeof name, a->output, ".d");
+        return words_keep(&d->names, "%s", name);
+    }
+    with_suffix(name, sizeof name, base_name(in->path), ".d");
+    if (a->stage != STAGE_LINK)
+        return words_keep(&d->names, "%s", name);
+    with_suffix(program, sizeof program, a->output ? a->output : "a.out", "");
+    return words_keep(&d->names, "%s-%s", program, name);
+}
+
+static void add_dependencies(struct driver *d, const struct input *in, struct words *command)
 {
     const struct arguments *a = d->a;
     char name[PATH_MOST];
     words_add(command, a->dependencies);
     words_add(command, "-MF");
-    if (a->dependency_file) {
-        words_add(command, a->dependency_file);
-    } else if (a->output && (a->stage != STAGE_LINK || a->n_inputs == 1)) {
-        with_suffix(name, sizeof name, a->output, ".d");
-        words_printf(command, "%s", name);
-    } else {
-        with_suffix(name, sizeof name, base_name(in->path), ".d");
-        if (a->stage == STAGE_LINK) {
-            char program[PATH_MOST];
-            with_suffix(program, sizeof program, a->output ? a->output : "a.out", "");
-            words_printf(command, "%s-%s", program, name);
-        } else {
-            words_printf(command, "%s", name);
-        }
-    }
+    words_printf(command, "%s", dependencies_of(d, in));
     words_add_all(command, &a->dependency_targets);
     if (a->dependency_targets.n)
         return;
@@ -103,6 +106,9 @@ static ashlar_status preprocess(struct driver *d, const struct input *in, struct
                                 ashlar_error *err)
 {
     struct words command = {0};
+    /* a failure of cc is the source's, so that what is the system's has to be found before */
+    if (!d->a->dry_run && strcmp(in->path, "-") != 0 && access(in->path, R_OK) != 0)
+        return error_errno(err, ASHLAR_FAILED, errno, "%s", in->path);
     words_add(&command, d->cc);
     words_add(&command, "-E");
     words_add_all(&command, &d->a->preprocess);
@@ -201,11 +207,11 @@ static const char *output_of(struct driver *d, const struct input *in, int index
 {
     char name[PATH_MOST];
     if (d->a->stage == STAGE_LINK)
-        return words_keep(&d->objects, "%s/%d.o", d->folder.path, index);
+        return words_keep(&d->names, "%s/%d.o", d->folder.path, index);
     if (d->a->output)
         return d->a->output;
     with_suffix(name, sizeof name, base_name(in->path), d->a->stage == STAGE_OBJECT ? ".o" : ".s");
-    return words_keep(&d->objects, "%s", name);
+    return words_keep(&d->names, "%s", name);
 }
 
 static ashlar_status compile_c(struct driver *d, int index, int *code, ashlar_error *err)
@@ -295,25 +301,39 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
 
 /* ---- the report, the check ---- */
 
-/* {"version": ..., "files": [...]} of what the units left. */
-static ashlar_status write_report(struct driver *d, ashlar_error *err)
+/* What a unit left, onto files; nothing, where it failed before it could. */
+static ashlar_status add_report(const struct driver *d, int index, json_t *files, struct buf *out,
+                                ashlar_error *err)
 {
     struct buf text;
     char path[PATH_MOST];
-    json_t *files = json_array(), *all = json_object();
+    unit_path(path, sizeof path, d->folder.path, index, ".json");
+    if (access(path, F_OK) != 0)
+        return ASHLAR_OK;
     buf_init(&text, REPORT_MAX);
-    for (int i = 0; i < d->a->n_inputs; i++) {
-        buf_clear(&text);
-        unit_path(path, sizeof path, d->folder.path, i, ".json");
-        if (access(path, R_OK) == 0 && os_read_file(path, &text, err) == ASHLAR_OK)
-            json_array_append_new(files, json_loadb(text.data, text.length, 0, NULL));
-    }
-    json_object_set_new(all, "ashcc", json_string(ASHLAR_VERSION));
-    json_object_set_new(all, "files", files);
-    buf_clear(&text);
-    json_line_append(&text, all);
-    ashlar_status status = ui_write_file(settings.report, &text, err);
+    ashlar_status status = os_read_file(path, &text, err);
+    /* a text of ours: what does not load does not fit into memory */
+    if (status == ASHLAR_OK)
+        json_line_add(out, files, json_loadb(text.data, text.length, 0, NULL));
     buf_fini(&text);
+    return status;
+}
+
+/* {"ashcc": version, "files": [...]}. */
+static ashlar_status write_report(struct driver *d, ashlar_error *err)
+{
+    struct buf out;
+    json_t *files = json_array(), *all = json_object();
+    ashlar_status status = ASHLAR_OK;
+    buf_init(&out, REPORT_MAX);
+    for (int i = 0; i < d->a->n_inputs && status == ASHLAR_OK; i++)
+        status = add_report(d, i, files, &out, err);
+    json_line_set(&out, all, "ashcc", json_string(ASHLAR_VERSION));
+    json_line_set(&out, all, "files", files);
+    json_line_append(&out, all);
+    if (status == ASHLAR_OK)
+        status = ui_write_file(settings.report, &out, err);
+    buf_fini(&out);
     return status;
 }
 
@@ -345,6 +365,28 @@ static ashlar_status check_result(struct driver *d, int *code, ashlar_error *err
 }
 
 /* ---- the whole ---- */
+
+/* Is there an output that could not be written in the end? Asked before a model works on it. */
+static ashlar_status check_outputs(struct driver *d, ashlar_error *err)
+{
+    const struct arguments *a = d->a;
+    bool makes_each = a->stage != STAGE_LINK && !settings.dump;
+    ashlar_status status = ASHLAR_OK;
+    for (int i = 0; i < a->n_inputs && status == ASHLAR_OK; i++) {
+        const struct input *in = &a->inputs[i];
+        if (in->kind == INPUT_C && a->dependencies)
+            status = ui_check_output(dependencies_of(d, in), err);
+        if (status == ASHLAR_OK && in->kind != INPUT_LINKED && makes_each)
+            status = ui_check_output(output_of(d, in, i), err);
+    }
+    if (status == ASHLAR_OK && a->output)
+        status = ui_check_output(a->output, err);
+    else if (status == ASHLAR_OK && a->stage == STAGE_LINK && !settings.dump)
+        status = ui_check_output("a.out", err);
+    if (status == ASHLAR_OK && settings.report)
+        status = ui_check_output(settings.report, err);
+    return status;
+}
 
 /* The worst code is the highest (0 to 5); an interrupt beats them all. */
 static void note_code(struct driver *d, int code)
@@ -390,11 +432,11 @@ int driver_run(const struct arguments *a, char **argv)
 {
     struct driver d = {.a = a, .argv = argv, .cc = settings.cc};
     ashlar_error err = {0};
-    if (begin(&d, &err) == ASHLAR_OK)
+    if ((a->dry_run || check_outputs(&d, &err) == ASHLAR_OK) && begin(&d, &err) == ASHLAR_OK)
         run_all(&d);
     else
         d.code = ui_fail(&err);
     folder_remove(&d.folder);
-    words_fini(&d.objects);
+    words_fini(&d.names);
     return d.code;
 }

@@ -15,8 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static volatile sig_atomic_t n_signals;
 
 /* The first signal is noted, and looked for between steps; the second one does not wait. */

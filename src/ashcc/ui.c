@@ -67,6 +67,24 @@ void ui_draft(const char *path, char *draft, size_t capacity)
         snprintf(draft, capacity, "%s", path);
 }
 
+/* A file is replaced, so that its folder has to be writable, not the file. */
+ashlar_status ui_check_output(const char *path, ashlar_error *err)
+{
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    struct stat info;
+    int why = 0;
+    if (strcmp(path, "-") == 0)
+        return ASHLAR_OK;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        why = EISDIR;
+    else if (is_special(path) ? access(path, W_OK) != 0 : access(folder, W_OK | X_OK) != 0)
+        why = errno;
+    return why ? error_errno(err, ASHLAR_FAILED, why, "cannot write %s", path) : ASHLAR_OK;
+}
+
 ashlar_status ui_commit(const char *draft, const char *path, ashlar_error *err)
 {
     if (strcmp(draft, path) == 0 || rename(draft, path) == 0)

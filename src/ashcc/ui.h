@@ -29,6 +29,10 @@ void ui_draft(const char *path, char *draft, size_t capacity);
 ashlar_status ui_commit(const char *draft, const char *path, ashlar_error *err);
 void ui_discard(const char *draft, const char *path);
 
+/** Whether `path` ("-": standard output) can be written later, as far as permissions tell. Errors:
+ * FAILED. */
+ashlar_status ui_check_output(const char *path, ashlar_error *err);
+
 /** The progress bar and warnings of a compilation; `bar` must outlive the log. */
 struct log ui_log(struct progress_bar *bar);
 

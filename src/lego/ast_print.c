@@ -5,6 +5,7 @@
 #include "base/buf.h"
 
 struct printer {
+    const struct unit *unit;
     struct heap heap; /* type_text()'s */
     struct buf *out;
 };
@@ -178,20 +179,21 @@ static void print_stmt(struct printer *p, const struct stmt *s, int depth)
         print_stmt(p, s->items[i], depth + 1);
 }
 
+static void print_unit(void *context)
+{
+    struct printer *p = context;
+    for (int i = 0; i < p->unit->n; i++)
+        print_decl(p, p->unit->decls[i], 0);
+    for (int i = 0; i < p->unit->n_asms; i++)
+        buf_printf(p->out, "asm %s\n", p->unit->asms[i]);
+}
+
 void ast_print(const struct unit *unit, struct buf *out)
 {
-    /* a heap of our own: the unit's has its bail only while a pass runs */
-    jmp_buf bail;
-    struct printer p = {.out = out};
+    /* a heap of our own: the unit is not ours to change */
+    struct printer p = {.unit = unit, .out = out};
     heap_init(&p.heap);
-    p.heap.bail = &bail;
-    if (setjmp(bail) == 0) {
-        for (int i = 0; i < unit->n; i++)
-            print_decl(&p, unit->decls[i], 0);
-        for (int i = 0; i < unit->n_asms; i++)
-            buf_printf(out, "asm %s\n", unit->asms[i]);
-    } else {
+    if (heap_run(&p.heap, print_unit, &p, NULL) != ASHLAR_OK)
         out->failed = true; /* no memory for the names of types */
-    }
     heap_fini(&p.heap);
 }

@@ -107,21 +107,17 @@ static void bind_instr(struct binder *b, struct ir_instr *i)
     }
 }
 
+static void bind_all(void *context)
+{
+    struct binder *b = context;
+    for (int f = 0; f < b->unit->n_functions; f++)
+        for (int i = 0; i < b->unit->functions[f].n_code; i++)
+            bind_instr(b, &b->unit->functions[f].code[i]);
+}
+
 ashlar_status bind_unit(struct ir_unit *unit, bool pic, ashlar_error *err)
 {
-    ashlar_error local = {0};
-    jmp_buf bail;
     struct binder b = {.heap = &unit->unit->heap, .unit = unit};
     unit->pic = pic;
-    b.heap->bail = &bail;
-    b.heap->error = err ? err : &local;
-    if (setjmp(bail)) {
-        b.heap->bail = NULL;
-        return b.heap->error->status;
-    }
-    for (int f = 0; f < unit->n_functions; f++)
-        for (int i = 0; i < unit->functions[f].n_code; i++)
-            bind_instr(&b, &unit->functions[f].code[i]);
-    b.heap->bail = NULL;
-    return ASHLAR_OK;
+    return heap_run(b.heap, bind_all, &b, err);
 }

@@ -325,6 +325,7 @@ void block_text_block(const struct block_text *t, struct block *out)
     memcpy(out->key, t->key, sizeof out->key);
 }
 
+/* Canonical byte order: caches go with projects from machine to machine. */
 void block_text_key(const char *text, size_t length, char key[33])
 {
     XXH128_canonical_t bytes;

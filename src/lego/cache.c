@@ -5,6 +5,7 @@
  */
 #include "lego/cache.h"
 
+#include "lego/block_text.h"
 #include "lego/json_line.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <xxhash.h>
 
 /* Longer than any round's transaction takes on a slow disk: whoever holds it still is stuck. */
 enum { BUSY_MS = 20000, PATH_MOST = 4096 };
@@ -24,8 +24,8 @@ enum statement { GET, PUT, ADD, COUNT, EXPORT, STATEMENTS };
 /* The verifier's version is part of the key: what another version accepted is not found, and not
  * lost either. */
 static const char *const sql[STATEMENTS] = {
-    [GET] = "SELECT block, fragment, provenance FROM fragments WHERE key=?1 AND target=?2 AND "
-            "version=?3",
+    [GET] = ("SELECT block, fragment, provenance FROM fragments WHERE key=?1 AND target=?2 AND "
+             "version=?3"),
     [PUT] = "INSERT OR REPLACE INTO fragments VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
     /* what is imported does not replace what was accepted here */
     [ADD] = "INSERT OR IGNORE INTO fragments VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
@@ -160,8 +160,9 @@ static ashlar_status open_database(struct cache *c, ashlar_error *err)
     /* NOMUTEX: one thread uses a connection */
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(c->path, &c->db, flags, NULL) != SQLITE_OK) {
+        int why = c->db ? sqlite3_system_errno(c->db) : ENOMEM;
         return error_set(err, ASHLAR_FAILED, "cannot open cache %s: %s", c->path,
-                         c->db ? sqlite3_errmsg(c->db) : "out of memory");
+                         why ? strerror(why) : sqlite3_errmsg(c->db));
     }
     sqlite3_extended_result_codes(c->db, 0);
     sqlite3_busy_timeout(c->db, BUSY_MS);
@@ -319,24 +320,15 @@ ashlar_status cache_export(struct cache *c, struct buf *out, ashlar_error *err)
         json_t *row = json_object();
         for (int i = 0; row && i < sqlite3_column_count(s); i++) {
             const char *text = column(s, i);
-            json_object_set_new(row, sqlite3_column_name(s, i),
-                                text ? json_line_text(text, (size_t)sqlite3_column_bytes(s, i))
-                                     : json_integer(sqlite3_column_int64(s, i)));
+            json_line_set(out, row, sqlite3_column_name(s, i),
+                          text ? json_line_text(text, (size_t)sqlite3_column_bytes(s, i))
+                               : json_integer(sqlite3_column_int64(s, i)));
         }
         json_line_append(out, row);
     }
     ashlar_status status = settle(c, s, "reading", err);
     return status == ASHLAR_OK && out->failed ? error_memory(err, out->length, "the export")
                                               : status;
-}
-
-/* Canonical byte order: caches go with projects from machine to machine. */
-void cache_key(const char *block, size_t length, char key[33])
-{
-    XXH128_canonical_t bytes;
-    XXH128_canonicalFromHash(&bytes, XXH3_128bits(block, length));
-    for (int i = 0; i < 16; i++)
-        snprintf(key + 2 * i, 3, "%02x", bytes.digest[i]);
 }
 
 struct import {
@@ -376,7 +368,7 @@ static ashlar_status import_row(void *context, json_t *row, int line, ashlar_err
                       "a number is missing or out of range (version, level, vectors, made)", err);
     }
     char key[33]; /* computed, not believed: a wrong one would stand in another's place */
-    cache_key(texts[2], lengths[2], key);
+    block_text_key(texts[2], lengths[2], key);
     if (strcmp(key, texts[0]) != 0)
         return refuse(in, line, "the key is not that of the block", err);
     if (lengths[3] > CACHE_FRAGMENT_MAX)

@@ -86,7 +86,4 @@ ashlar_status cache_export(struct cache *c, struct buf *out, ashlar_error *err);
 ashlar_status cache_import(struct cache *c, const char *name, const char *text, size_t length,
                            uint64_t *n, ashlar_error *err);
 
-/** The key of a block's text: XXH3-128, 32 hexadecimal digits. */
-void cache_key(const char *block, size_t length, char key[33]);
-
 #endif

@@ -61,7 +61,7 @@ void compile_free(struct compilation *c)
 
 /* Static functions that nobody calls: those of headers, mostly. They would cost a model's time for
  * nothing. */
-bool compile_is_needed(const struct ir_function *f)
+static bool is_needed(const struct ir_function *f)
 {
     return !f->decl->is_internal || f->decl->is_used;
 }
@@ -87,15 +87,17 @@ static void enter_pieces(struct compilation *c, int function)
 
 /* What is known of the functions before any block is translated. Unused ones are left out of
  * everything. */
-static void begin_functions(struct compilation *c, struct heap *h)
+static void begin_functions(void *context)
 {
+    struct compilation *c = context;
+    struct heap *h = &c->unit->heap;
     struct ir_unit *ir = c->ir;
     c->cuts = heap_take(h, sizeof *c->cuts * (size_t)(ir->n_functions + 1));
     c->failed = heap_take(h, sizeof *c->failed * (size_t)(ir->n_functions + 1));
     c->report.functions = heap_take(h, sizeof *c->report.functions * (size_t)(ir->n_functions + 1));
     for (int i = 0; i < ir->n_functions; i++) {
         struct ir_function *f = &ir->functions[i];
-        if (!compile_is_needed(f)) {
+        if (!is_needed(f)) {
             /* the composer leaves it out, and it stands in no report */
             f->refused = "not used";
             continue;
@@ -115,14 +117,7 @@ static void begin_functions(struct compilation *c, struct heap *h)
 
 ashlar_status compile_cut(struct compilation *c, ashlar_error *err)
 {
-    jmp_buf bail;
-    struct heap *h = &c->unit->heap;
-    h->bail = &bail;
-    h->error = err;
-    if (setjmp(bail))
-        return err ? err->status : ASHLAR_BAD_INPUT;
-    begin_functions(c, h);
-    return ASHLAR_OK;
+    return heap_run(&c->unit->heap, begin_functions, c, err);
 }
 
 /*
@@ -170,8 +165,10 @@ static struct report_function *report_of(struct compilation *c, const struct ir_
     return NULL;
 }
 
-static void end_functions(struct compilation *c, struct heap *h)
+static void end_functions(void *context)
 {
+    struct compilation *c = context;
+    struct heap *h = &c->unit->heap;
     for (int i = 0; i < c->ir->n_functions; i++) {
         struct ir_function *f = &c->ir->functions[i];
         struct report_function *r = report_of(c, f);
@@ -195,16 +192,9 @@ ashlar_status compile_translate(struct compilation *c, ashlar_error *err)
         status = verifier_new(&c->options.verify, &c->verifier, err);
     if (status == ASHLAR_OK)
         status = jobs_run(c, err);
-    jmp_buf bail;
-    struct heap *h = &c->unit->heap;
-    h->bail = &bail;
-    h->error = err;
-    if (status != ASHLAR_OK)
-        return status;
-    if (setjmp(bail))
-        return ASHLAR_NO_RESOURCE;
-    end_functions(c, h);
-    return ASHLAR_OK;
+    if (status == ASHLAR_OK)
+        status = heap_run(&c->unit->heap, end_functions, c, err);
+    return status;
 }
 
 struct report *compile_report(struct compilation *c)

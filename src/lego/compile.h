@@ -67,8 +67,4 @@ ashlar_status compile_compose(struct compilation *c, struct buf *out, ashlar_err
 /** The lowered file, with its tree; valid until compile_free. */
 const struct ir_unit *compile_ir(const struct compilation *c);
 
-/** Is a function's definition needed: not an unused one of internal linkage? Those are left out. */
-struct ir_function;
-bool compile_is_needed(const struct ir_function *f);
-
 #endif

@@ -4,11 +4,12 @@
  * A job is a block with all the places that hold it. Jobs are worked on in generations: first the
  * blocks of the cut, then the finer blocks of those that found no fragment, and so on:
  *
- *   prepare the references of the whole generation in one build
+ *   prepare: the references of the whole generation in one build
  *   cache: what it has is checked like any answer
- *   for each translator: up to K samples of every open block, in batches over all of them, then up
- * to N repairs what is still open is split, and its pieces are the next generation; an operation is
- * rejected
+ *   each translator: up to K samples of every open block, in batches over all of them, then up to N
+ *   repairs
+ *   finer: what is still open is split, and its pieces are the next generation; an operation is
+ *   rejected
  *
  * Invariant: a piece gets a fragment only from accept(), and accept() is called only behind
  * verifier_check(). A block's text leaves out the values of its literals and constants, and an
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 enum { ANSWER_MAX = 1 << 20, AT_ONCE_MAX = 1 << 16 };
 
@@ -29,10 +31,7 @@ enum { ANSWER_MAX = 1 << 20, AT_ONCE_MAX = 1 << 16 };
 
 static unsigned chain_of(const char *key)
 {
-    unsigned hash = 2166136261u;
-    for (; *key; key++)
-        hash = (hash ^ (unsigned char)*key) * 16777619u;
-    return hash % JOB_CHAINS;
+    return XXH3_64bits(key, strlen(key)) % JOB_CHAINS;
 }
 
 static bool is_sibling(const struct job *job, const struct block *block)
@@ -512,7 +511,7 @@ static ashlar_status use_translators(struct compilation *c, int first, int last,
         if (i + 1 == c->options.n_translators)
             return status;
         log_write(&c->options.log, ASHLAR_LOG_WARN, "translator %s: %s", t->kind,
-                  err ? err->message : "failed");
+                  err->message);
         status = ASHLAR_OK;
     }
     return status;
@@ -564,34 +563,26 @@ static void go_finer(struct compilation *c, int first, int last)
     }
 }
 
+/* Generation by generation: jobs that come up meanwhile are the next one. */
+static void run_generations(void *context)
+{
+    struct compilation *c = context;
+    struct heap *h = &c->unit->heap;
+    for (int first = 0, last; first < c->n_jobs; first = last) {
+        last = c->n_jobs;
+        if (prepare(c, first, last, h->error) != ASHLAR_OK ||
+            use_cache(c, first, last, h->error) != ASHLAR_OK ||
+            use_translators(c, first, last, h->error) != ASHLAR_OK)
+            heap_leave(h, h->error);
+        go_finer(c, first, last);
+    }
+}
+
 ashlar_status jobs_run(struct compilation *c, ashlar_error *err)
 {
-    jmp_buf bail;
-    struct heap *h = &c->unit->heap;
-    ashlar_error own;
-    /* status and messages of a bail must survive a caller without err */
-    ashlar_error *volatile e = err ? err : &own;
-    h->bail = &bail;
-    h->error = e;
-    if (setjmp(bail)) {
-        clear_items(c);
-        return e->status;
-    }
-    int first = 0;
-    while (first < c->n_jobs) {
-        /* jobs that come up meanwhile are the next generation */
-        int last = c->n_jobs;
-        ashlar_status status = prepare(c, first, last, e);
-        if (status == ASHLAR_OK)
-            status = use_cache(c, first, last, e);
-        if (status == ASHLAR_OK)
-            status = use_translators(c, first, last, e);
-        if (status != ASHLAR_OK)
-            return status;
-        go_finer(c, first, last);
-        first = last;
-    }
-    return ASHLAR_OK;
+    ashlar_status status = heap_run(&c->unit->heap, run_generations, c, err);
+    clear_items(c);
+    return status;
 }
 
 /* Jobs themselves lie in the unit's heap. */

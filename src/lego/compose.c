@@ -18,10 +18,12 @@
 struct session {
     const struct target *target;
     const struct ir_unit *unit;
+    const struct cut *cuts; /* parallel to its functions */
     bool debug;
     const char **files; /* of .file lines (n_files) */
     int n_files;
-    int next_local; /* goes on from function to function */
+    int next_local;         /* goes on from function to function */
+    bool *constants_named;  /* likewise */
     struct buf *out;
     struct heap *heap;
 };
@@ -29,7 +31,7 @@ struct session {
 static _Noreturn void internal(struct heap *h, const char *function, const char *what)
 {
     error_set(h->error, ASHLAR_FAILED, "internal error: %s: %s", function, what);
-    longjmp(*h->bail, 1);
+    heap_leave(h, h->error);
 }
 
 /* ---- names ---- */
@@ -70,7 +72,8 @@ const char *compose_name(struct compose *c, const struct ir_object *o)
     case IR_LOCAL: case IR_PARAMETER: case IR_TEMPORARY:
         return c->homes[o->id];
     case IR_CONSTANT:
-        return heap_printf(c->heap, ".Lk%d", (int)o->offset); /* emit_unit numbered them */
+        c->constants_named[o->offset] = true; /* emit_unit numbered them */
+        return heap_printf(c->heap, ".Lk%d", (int)o->offset);
     case IR_STATIC: case IR_FUNCTION:
         break;
     }
@@ -350,7 +353,8 @@ static void emit_function(struct session *s, const struct ir_function *f, const 
 {
     const char *symbol = compose_symbol(s->heap, f->decl->symbol, f->decl->at);
     struct compose c = {.function = f, .serial = serial, .out = s->out, .heap = s->heap,
-                        .pic = s->unit->pic, .next_local = s->next_local};
+                        .pic = s->unit->pic, .next_local = s->next_local,
+                        .constants_named = s->constants_named};
     name_homes(&c);
     c.frame.lives = frame_lives(s->heap, f, cut);
     s->target->layout(&c);
@@ -434,21 +438,23 @@ static void emit_attributes(const struct session *s)
     }
 }
 
-static void emit_unit(struct session *s, const struct cut *cuts)
+static void emit_unit(void *context)
 {
+    struct session *s = context;
     const struct ir_unit *unit = s->unit;
     const char *source = unit->unit->source;
     /* constants have no place in a frame: the field numbers them for compose_name() */
     for (int i = 0; i < unit->n_constants; i++)
         unit->constants[i]->offset = i;
+    s->constants_named = heap_take(s->heap, (size_t)unit->n_constants * sizeof(bool));
     if (source && !strpbrk(source, "\"\\\n"))
         buf_printf(s->out, "\t.file \"%s\"\n", source);
     for (int i = 0; i < unit->unit->n_asms; i++)
         buf_printf(s->out, "\t.text\n%s\n", unit->unit->asms[i]);
     for (int i = 0; i < unit->n_functions; i++)
         if (!unit->functions[i].refused)
-            emit_function(s, &unit->functions[i], &cuts[i], i);
-    data_emit(unit, s->out);
+            emit_function(s, &unit->functions[i], &s->cuts[i], i);
+    data_emit(unit, s->constants_named, s->out);
     emit_weak(s);
     emit_attributes(s);
     /* without it linkers make the stack executable */
@@ -458,18 +464,11 @@ static void emit_unit(struct session *s, const struct cut *cuts)
 ashlar_status compose_unit(const struct target *target, const struct ir_unit *unit,
                            const struct cut *cuts, bool debug, struct buf *out, ashlar_error *err)
 {
-    ashlar_error local = {0};
-    jmp_buf bail;
     struct heap *heap = &unit->unit->heap;
-    struct session session = {
-        .target = target, .unit = unit, .debug = debug, .out = out, .heap = heap};
-    heap->bail = &bail;
-    heap->error = err ? err : &local;
-    if (setjmp(bail)) {
-        heap->bail = NULL;
-        return heap->error->status;
-    }
-    emit_unit(&session, cuts);
-    heap->bail = NULL;
-    return out->failed ? error_memory(err, out->length, "the assembler text") : ASHLAR_OK;
+    struct session session = {.target = target, .unit = unit, .cuts = cuts, .debug = debug,
+                              .out = out, .heap = heap};
+    ashlar_status status = heap_run(heap, emit_unit, &session, err);
+    if (status == ASHLAR_OK && out->failed)
+        status = error_memory(err, out->length, "the assembler text");
+    return status;
 }

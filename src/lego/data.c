@@ -149,22 +149,27 @@ static void emit_datum(struct heap *h, const struct ir_data *d, struct buf *out)
         emit_contents(h, d, size, out);
 }
 
-static void emit_constants(const struct ir_unit *unit, struct buf *out)
+/* Those of initialisers stand in the data, others in functions that are left out. */
+static void emit_constants(const struct ir_unit *unit, const bool *named, struct buf *out)
 {
-    if (unit->n_constants)
-        buf_puts(out, "\t.section .rodata,\"a\",@progbits\n");
+    bool any = false;
     for (int i = 0; i < unit->n_constants; i++) {
+        if (!named[i])
+            continue;
+        if (!any)
+            buf_puts(out, "\t.section .rodata,\"a\",@progbits\n");
+        any = true;
         const struct ir_object *o = unit->constants[i];
         buf_printf(out, "\t.balign %lld\n.Lk%d:\n", (long long)(o->align > 0 ? o->align : 1), i);
         emit_bytes(o->bytes, o->size, out);
     }
 }
 
-void data_emit(const struct ir_unit *unit, struct buf *out)
+void data_emit(const struct ir_unit *unit, const bool *constants_named, struct buf *out)
 {
     if (unit->n_data)
         buf_puts(out, "\n");
     for (int i = 0; i < unit->n_data; i++)
         emit_datum(&unit->unit->heap, &unit->data[i], out);
-    emit_constants(unit, out);
+    emit_constants(unit, constants_named, out);
 }

@@ -32,13 +32,41 @@ void heap_fini(struct heap *h)
     }
 }
 
-/* Passes over a unit do not check each node they make: whoever enters one sets `bail`, and a heap
- * that is full, or a refusal, leaves the whole pass. */
-static _Noreturn void leave(struct heap *h)
+/* Passes over a unit do not check each node they make: a heap that is full, or a refusal, leaves
+ * the whole pass. */
+_Noreturn void heap_leave(struct heap *h, const ashlar_error *error)
 {
     if (!h->bail)
         abort(); /* a pass without an entry: our own bug */
+    if (h->error && h->error != error)
+        *h->error = *error;
     longjmp(*h->bail, 1);
+}
+
+/* A function of its own: none of its locals changes between setjmp() and longjmp(). */
+static bool run(struct heap *h, heap_pass *pass, void *context)
+{
+    jmp_buf here;
+    h->bail = &here;
+    if (setjmp(here) != 0)
+        return false;
+    pass(context);
+    return true;
+}
+
+ashlar_status heap_run(struct heap *h, heap_pass *pass, void *context, ashlar_error *err)
+{
+    ashlar_error error = {0}, *outer_error = h->error;
+    jmp_buf *outer = h->bail;
+    h->error = &error;
+    bool whole = run(h, pass, context);
+    h->bail = outer;
+    h->error = outer_error;
+    if (whole) /* an error that it met and got over may be left */
+        return ASHLAR_OK;
+    if (err)
+        *err = error;
+    return error.status;
 }
 
 static void open_chunk(struct heap *h, size_t least)
@@ -48,7 +76,7 @@ static void open_chunk(struct heap *h, size_t least)
     struct heap_chunk *chunk = calloc(1, sizeof *chunk + size);
     if (!chunk) {
         error_memory(h->error, size, "the compilation");
-        leave(h);
+        heap_leave(h, h->error);
     }
     chunk->size = size;
     chunk->next = h->chunks;
@@ -61,7 +89,7 @@ void *heap_take(struct heap *h, size_t bytes)
     /* sizes come from declarations of the source; this also keeps the sums below from wrapping */
     if (bytes > (size_t)1 << 40) {
         error_memory(h->error, bytes, "the compilation");
-        leave(h);
+        heap_leave(h, h->error);
     }
     bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (!h->chunks || h->chunks->size - h->used < bytes)
@@ -117,5 +145,5 @@ void heap_fail(struct heap *h, struct location at, const char *format, ...)
         error_set(h->error, ASHLAR_BAD_INPUT, "%s:%d:%d: %s", at.file, at.line, at.column, message);
     else
         error_set(h->error, ASHLAR_BAD_INPUT, "%s", message);
-    leave(h);
+    heap_leave(h, h->error);
 }

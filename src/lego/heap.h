@@ -19,8 +19,8 @@ struct location {
 struct heap_chunk;
 
 /**
- * Grows by chunks. Not for threads. `bail` is set (setjmp) by the entry of the pass that runs;
- * heap_fail() and exhausted memory return there with `error` filled.
+ * Grows by chunks. Not for threads. `bail` and `error` are those of the pass that runs (heap_run):
+ * heap_fail() and exhausted memory end it with `error` filled.
  */
 struct heap {
     struct heap_chunk *chunks;
@@ -32,7 +32,15 @@ struct heap {
 void heap_init(struct heap *h);
 void heap_fini(struct heap *h);
 
-/** Zeroed bytes aligned for any type. Never NULL: without memory the pass ends at h->bail. */
+/**
+ * Runs pass(context), which may take from the heap and may be left (heap_leave). OK: it came to its
+ * end; else the status of the error it was left with, which err gets (may be NULL). Passes may
+ * nest: what the outer one had set is back afterwards.
+ */
+typedef void heap_pass(void *context);
+ashlar_status heap_run(struct heap *h, heap_pass *pass, void *context, ashlar_error *err);
+
+/** Zeroed bytes aligned for any type. Never NULL: without memory the pass ends. */
 void *heap_take(struct heap *h, size_t bytes);
 char *heap_copy(struct heap *h, const char *text, size_t length); /* NUL-terminated */
 char *heap_printf(struct heap *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -48,5 +56,8 @@ void heap_grow(struct heap *h, void *items, int n, size_t item_bytes);
  */
 _Noreturn void heap_fail(struct heap *h, struct location at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/** Ends the pass with this error, or with h->error, which is filled already. */
+_Noreturn void heap_leave(struct heap *h, const ashlar_error *error);
 
 #endif

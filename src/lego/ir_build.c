@@ -5,6 +5,7 @@
 #include "lego/ir_build.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #include "lego/ir_fold.h"
 
@@ -82,20 +83,12 @@ static void float_bytes(enum ir_type type, long double value, unsigned char out[
         memcpy(out, &value, 10);
 }
 
-static unsigned hash_bytes(enum ir_type type, const unsigned char bytes[16])
-{
-    /* FNV-1a over all 16 bytes, which float_bytes has cleared */
-    unsigned hash = 2166136261u ^ (unsigned)type;
-    for (int i = 0; i < 16; i++)
-        hash = (hash ^ bytes[i]) * 16777619u;
-    return hash % CHAINS;
-}
-
 /* The object that holds these bytes: the same one for the same bytes, so 0.0 and -0.0 are two. */
 static struct ir_object *constant(struct ir_builder *b, enum ir_type type,
                                   const unsigned char bytes[16])
 {
-    unsigned chain = hash_bytes(type, bytes);
+    /* over all 16 bytes, which float_bytes has cleared */
+    unsigned chain = XXH3_64bits_withSeed(bytes, 16, type) % CHAINS;
     int64_t size = ir_type_size(type);
     for (int i = b->chains[chain]; i; i = b->next[i - 1]) {
         struct ir_object *o = b->constants[i - 1];

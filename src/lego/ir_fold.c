@@ -117,11 +117,6 @@ bool fold_compare_float(enum ir_op op, long double x, long double y, int64_t *ou
     }
 }
 
-long double fold_round(enum ir_type type, long double value)
-{
-    return type == IR_F32 ? (float)value : type == IR_F64 ? (double)value : value;
-}
-
 /* Out of range C leaves it undefined (6.3.1.4p1); saturated here, as gcc's constants are. NaN
  * becomes 0. */
 int64_t fold_float_to_int(enum ir_type type, long double value)

@@ -10,11 +10,13 @@
 #include <string.h>
 
 /*
- * A letter for the place of an object, so that functions, statics and locals cannot meet each other
- * or the C library; asm labels say the real names. What C does not take in a name becomes $.
+ * An object's name as a C identifier: a letter for its place, so that functions, statics and locals
+ * cannot meet each other or the C library; asm labels say the real names. What C does not take in a
+ * name becomes $.
  */
-const char *print_name(struct unit_printer *p, const struct ir_object *o)
+static const char *c_name(void *context, const struct ir_object *o)
 {
+    struct unit_printer *p = context;
     const char *prefix = o->place == IR_FUNCTION ? "f_" : o->place == IR_STATIC ? "g_"
                          : o->place == IR_CONSTANT ? "k_" : "v_";
     char *name = heap_printf(p->heap, "%s%s", prefix, o->name);
@@ -22,11 +24,6 @@ const char *print_name(struct unit_printer *p, const struct ir_object *o)
         if (!isalnum((unsigned char)*at) && *at != '_')
             *at = '$';
     return name;
-}
-
-static const char *name_of(void *context, const struct ir_object *o)
-{
-    return print_name(context, o);
 }
 
 static const char *label_of(void *context, int label)
@@ -67,7 +64,7 @@ static void print_signature(struct unit_printer *p, const struct decl *d, const 
         buf_puts(&params, "void");
     else if (d->type->variadic)
         buf_puts(&params, ", ...");
-    buf_printf(p->out, "%s%s %s(%s)", d->is_internal ? "static " : "", result, print_name(p, o),
+    buf_printf(p->out, "%s%s %s(%s)", d->is_internal ? "static " : "", result, c_name(p, o),
                params.data);
     buf_fini(&params);
 }
@@ -88,7 +85,7 @@ static void declare_function(struct unit_printer *p, const struct ir_object *o)
     if (definition(p, o))
         print_signature(p, o->decl, o);
     else
-        buf_printf(p->out, "extern void %s(void)", print_name(p, o));
+        buf_printf(p->out, "extern void %s(void)", c_name(p, o));
     buf_printf(p->out, " __asm__(\"%s\")%s%s;\n", o->name,
                definition(p, o) ? " __attribute__((used, noinline))" : "",
                weak ? " __attribute__((weak))" : "");
@@ -101,7 +98,7 @@ static void declare_static(struct unit_printer *p, const struct ir_object *o)
                o->decl && o->decl->is_thread_local ? "_Thread_local " : "",
                o->is_volatile ? "volatile " : "",
                o->place == IR_CONSTANT ? "const " : "",
-               o->type == IR_BYTES ? "char" : scalar_text(o->type), print_name(p, o),
+               o->type == IR_BYTES ? "char" : scalar_text(o->type), c_name(p, o),
                o->type == IR_BYTES ? "[]" : "", o->name, weak ? " __attribute__((weak))" : "");
 }
 
@@ -157,10 +154,10 @@ static void print_local(struct unit_printer *p, const struct ir_object *o)
     const char *is_volatile = o->is_volatile ? "volatile " : "";
     if (o->type == IR_BYTES)
         buf_printf(p->out, "    %schar %s[%" PRId64 "] __attribute__((aligned(%" PRId64 ")));\n",
-                   is_volatile, print_name(p, o), o->size > 0 ? o->size : 1, o->align);
+                   is_volatile, c_name(p, o), o->size > 0 ? o->size : 1, o->align);
     else
         buf_printf(p->out, "    %s%s %s __attribute__((aligned(%" PRId64 ")));\n", is_volatile,
-                   scalar_text(o->type), print_name(p, o), o->align);
+                   scalar_text(o->type), c_name(p, o), o->align);
 }
 
 /* Parameters are copied to their homes first, as the target's prologue does. */
@@ -170,9 +167,9 @@ static void print_parameters(struct unit_printer *p, const struct decl *d)
         const struct ir_object *o = d->params[i]->lowered;
         if (o->type == IR_BYTES)
             buf_printf(p->out, "    __builtin_memcpy((void *)%s, &p%d, %" PRId64 ");\n",
-                       print_name(p, o), i, o->size);
+                       c_name(p, o), i, o->size);
         else
-            buf_printf(p->out, "    %s = p%d;\n", print_name(p, o), i);
+            buf_printf(p->out, "    %s = p%d;\n", c_name(p, o), i);
     }
 }
 
@@ -205,7 +202,7 @@ static void print_call(const struct ir_printer *printer, const struct ir_instr *
     struct unit_printer *p = printer->context;
     if (i->callee->op == IR_ADDRESS && strcmp(i->callee->object->name, "alloca") == 0) {
         if (i->object)
-            buf_printf(p->out, "%s = ", print_name(p, i->object));
+            buf_printf(p->out, "%s = ", c_name(p, i->object));
         buf_puts(p->out, "__builtin_alloca(");
         ir_print_expr(printer, i->args[0].value);
         buf_puts(p->out, ");\n"); /* no function: memory of the caller's frame */
@@ -213,7 +210,7 @@ static void print_call(const struct ir_printer *printer, const struct ir_instr *
     }
     /* cc finds the place of a _Thread_local itself */
     if (ir_is_thread_address(i)) {
-        buf_printf(p->out, "%s = ", print_name(p, i->object));
+        buf_printf(p->out, "%s = ", c_name(p, i->object));
         ir_print_expr(printer, i->args[0].value);
         buf_puts(p->out, ";\n");
         return;
@@ -225,9 +222,9 @@ static void print_call(const struct ir_printer *printer, const struct ir_instr *
     ir_print_expr(printer, i->callee);
     buf_puts(p->out, "; ");
     if (i->object && i->aggregate)
-        buf_printf(p->out, "*(%s *)%s = ", result, print_name(p, i->object));
+        buf_printf(p->out, "*(%s *)%s = ", result, c_name(p, i->object));
     else if (i->object)
-        buf_printf(p->out, "%s = ", print_name(p, i->object));
+        buf_printf(p->out, "%s = ", c_name(p, i->object));
     buf_puts(p->out, "fp(");
     for (int k = 0; k < i->n_args; k++) {
         const struct ir_argument *a = &i->args[k];
@@ -297,7 +294,7 @@ static void print_instr(const struct ir_printer *printer, const struct ir_functi
 
 static void print_function(struct unit_printer *p, const struct ir_function *f)
 {
-    struct ir_printer printer = {.name = name_of, .label = label_of, .context = p, .out = p->out};
+    struct ir_printer printer = {.name = c_name, .label = label_of, .context = p, .out = p->out};
     print_signature(p, f->decl, f->decl->lowered);
     buf_puts(p->out, "\n{\n");
     for (int i = 0; i < f->n_objects; i++)
@@ -308,36 +305,47 @@ static void print_function(struct unit_printer *p, const struct ir_function *f)
     buf_puts(p->out, "}\n\n");
 }
 
+static void declare_all(struct unit_printer *p)
+{
+    for (int k = 0; k < p->unit->n_functions; k++) {
+        const struct ir_function *f = &p->unit->functions[k];
+        if (f->refused)
+            continue;
+        declare_global(p, f->decl->lowered);
+        for (int i = 0; i < f->n_code; i++)
+            declare_of_instr(p, &f->code[i]);
+    }
+}
+
+/* Why a function is left out names files, whose names may hold anything: also what ends a comment.
+ */
+static void print_refusal(struct unit_printer *p, const struct ir_function *f)
+{
+    char *text = heap_printf(p->heap, "%s: %s", f->decl->name, f->refused);
+    for (char *at = text; *at; at++)
+        if (at[0] == '*' && at[1] == '/')
+            at[1] = '|';
+    buf_printf(p->out, "/* %s */\n", text);
+}
+
+static void print_unit(void *context)
+{
+    struct unit_printer *p = context;
+    declare_all(p);
+    buf_puts(p->out, "\n");
+    for (int k = 0; k < p->unit->n_functions; k++) {
+        const struct ir_function *f = &p->unit->functions[k];
+        if (f->refused)
+            print_refusal(p, f);
+        else
+            print_function(p, f);
+    }
+    print_data(p);
+}
+
 void ir_print_unit(const struct ir_unit *unit, struct buf *out)
 {
     struct unit_printer p = {.unit = unit, .heap = &unit->unit->heap, .out = out};
-    struct ashlar_error error = {0};
-    jmp_buf here;
-    p.heap->bail = &here;
-    p.heap->error = &error;
-    if (setjmp(here)) {
+    if (heap_run(p.heap, print_unit, &p, NULL) != ASHLAR_OK)
         out->failed = true; /* no memory */
-        p.heap->bail = NULL;
-        p.heap->error = NULL;
-        return;
-    }
-    for (int k = 0; k < unit->n_functions; k++) {
-        const struct ir_function *f = &unit->functions[k];
-        if (f->refused)
-            continue;
-        declare_global(&p, f->decl->lowered);
-        for (int i = 0; i < f->n_code; i++)
-            declare_of_instr(&p, &f->code[i]);
-    }
-    buf_puts(out, "\n");
-    for (int k = 0; k < unit->n_functions; k++) {
-        if (unit->functions[k].refused)
-            buf_printf(out, "/* %s: %s */\n", unit->functions[k].decl->name,
-                       unit->functions[k].refused);
-        else
-            print_function(&p, &unit->functions[k]);
-    }
-    print_data(&p);
-    p.heap->bail = NULL;
-    p.heap->error = NULL;
 }

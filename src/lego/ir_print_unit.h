@@ -17,9 +17,6 @@ struct unit_printer {
     int n_globals;
 };
 
-/** An object's name as a C identifier; from the heap. */
-const char *print_name(struct unit_printer *p, const struct ir_object *o);
-
 /** The C name of a record type, printed (with those it is made of) when it is new. */
 const char *print_record(struct unit_printer *p, const struct type *t);
 

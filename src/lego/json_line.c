@@ -53,6 +53,19 @@ json_t *json_line_string(const char *text)
     return text ? json_line_text(text, strlen(text)) : json_null();
 }
 
+/* Both take NULL for either. */
+void json_line_set(struct buf *b, json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) != 0)
+        b->failed = true;
+}
+
+void json_line_add(struct buf *b, json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) != 0)
+        b->failed = true;
+}
+
 static int append(const char *bytes, size_t n, void *b)
 {
     return buf_append(b, bytes, n) ? 0 : -1;

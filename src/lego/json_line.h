@@ -17,6 +17,14 @@ json_t *json_line_text(const char *bytes, size_t n);
 /** json_line_text of a terminated string; JSON null for NULL. */
 json_t *json_line_string(const char *text);
 
+/**
+ * Puts the value under the key, or behind an array's last one; takes the reference. Without memory
+ * for object or value: b->failed, of the buffer that the text is for, so that one look at its end
+ * tells whether all is there.
+ */
+void json_line_set(struct buf *b, json_t *object, const char *key, json_t *value);
+void json_line_add(struct buf *b, json_t *array, json_t *value);
+
 /** Appends the object in one line, newline included; takes the reference, also of NULL (then
  * b->failed). */
 void json_line_append(struct buf *b, json_t *object);

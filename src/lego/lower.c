@@ -275,30 +275,32 @@ static struct ir_function *add_function(struct lower *l, struct decl *d)
     return f;
 }
 
+struct definition {
+    struct lower *l;
+    struct decl *decl;
+    struct ir_function *function; /* NULL: a datum */
+};
+
+static void lower_one(void *context)
+{
+    const struct definition *d = context;
+    if (d->function)
+        lower_definition(d->l, d->function);
+    else
+        lower_datum(d->l, d->decl);
+}
+
 /* What a definition holds that is not supported ends that definition only. NULL, or the message. */
 static const char *try(struct lower *l, struct decl *d, struct ir_function *f)
 {
-    struct heap *h = l->heap;
-    jmp_buf here, *outer = h->bail;
-    ashlar_error error = {0}, *outer_error = h->error;
-    h->error = &error;
-    h->bail = &here;
-    if (setjmp(here) == 0) {
-        if (f)
-            lower_definition(l, f);
-        else
-            lower_datum(l, d);
-    }
-    h->bail = outer;
-    h->error = outer_error;
-    if (error.status == ASHLAR_BAD_INPUT)
-        return heap_copy(h, error.message, strlen(error.message));
+    struct definition definition = {l, d, f};
+    ashlar_error error;
+    ashlar_status status = heap_run(l->heap, lower_one, &definition, &error);
+    if (status == ASHLAR_BAD_INPUT)
+        return heap_copy(l->heap, error.message, strlen(error.message));
     /* no memory: for everybody */
-    if (error.status != ASHLAR_OK) {
-        if (outer_error)
-            *outer_error = error;
-        longjmp(*outer, 1);
-    }
+    if (status != ASHLAR_OK)
+        heap_leave(l->heap, &error);
     return NULL;
 }
 
@@ -385,28 +387,30 @@ static void lower_all(struct lower *l)
     l->out->n_constants = l->build.n_constants;
 }
 
+struct lowering {
+    struct unit *unit;
+    struct ir_unit *out; /* NULL: not whole */
+};
+
+static void lower_whole(void *context)
+{
+    struct lowering *whole = context;
+    struct heap *h = &whole->unit->heap;
+    struct lower *l = heap_take(h, sizeof *l);
+    l->heap = h;
+    l->unit = whole->unit;
+    l->out = heap_take(h, sizeof *l->out);
+    l->out->unit = whole->unit;
+    ir_builder_init(&l->build, h);
+    l->build.wraps = whole->unit->wraps;
+    lower_all(l);
+    whole->out = l->out;
+}
+
 ashlar_status lower_unit(struct unit *unit, struct ir_unit **out, ashlar_error *err)
 {
-    struct heap *h = &unit->heap;
-    ashlar_error error = {0};
-    jmp_buf here;
-    *out = NULL;
-    h->error = &error;
-    h->bail = &here;
-    if (setjmp(here) == 0) {
-        struct lower *l = heap_take(h, sizeof *l);
-        l->heap = h;
-        l->unit = unit;
-        l->out = heap_take(h, sizeof *l->out);
-        l->out->unit = unit;
-        ir_builder_init(&l->build, h);
-        l->build.wraps = unit->wraps;
-        lower_all(l);
-        *out = l->out;
-    }
-    h->bail = NULL;
-    h->error = NULL;
-    if (error.status != ASHLAR_OK && err)
-        *err = error;
-    return error.status;
+    struct lowering whole = {.unit = unit};
+    ashlar_status status = heap_run(&unit->heap, lower_whole, &whole, err);
+    *out = whole.out;
+    return status;
 }

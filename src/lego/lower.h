@@ -13,6 +13,7 @@
 
 /** The largest aggregate that is copied or cleared by stores; larger ones by memcpy and memset. */
 enum { LOWER_INLINE_BYTES = 64 };
+enum { LOWER_STRING_CHAINS = 256 };
 
 struct lower_switch {
     struct stmt **marks; /* CASE and DEFAULT in order of their text (n) */
@@ -27,7 +28,7 @@ struct lower {
     struct ir_unit *out;
     struct decl **queue;      /* functions and data to lower, each once (n_queue) */
     int n_queue;
-    struct lower_string *strings[256]; /* by hash */
+    struct lower_string *strings[LOWER_STRING_CHAINS]; /* by hash */
     int n_strings;
 
     /* Of the function being lowered; f NULL: of a static initialiser, which may emit nothing. */
@@ -106,9 +107,7 @@ struct ir_expr *lower_arithmetic(struct lower *l, enum expr_kind op, struct ir_e
 /* lower_place.c: lvalues and records; memory. */
 struct place lower_place(struct lower *l, struct expr *e);
 struct place place_of_object(struct ir_object *object);
-struct place place_at(struct lower *l, struct ir_expr *address);
-struct place place_member(struct lower *l, struct place p, const struct type *record,
-                          const struct field *field);
+struct place place_at(struct ir_expr *address);
 struct place place_stable(struct lower *l, struct place p);
 struct ir_expr *place_address(struct lower *l, struct place p);
 struct ir_expr *place_read(struct lower *l, struct place p, const struct type *t);
@@ -127,7 +126,6 @@ struct ir_expr *lower_pair_compare(struct lower *l, struct expr *e);
 /** a op= b of a scalar a and a pair b: the new value. */
 struct ir_expr *lower_pair_compound(struct lower *l, struct expr *e);
 struct number number_convert(struct lower *l, struct number v, const struct type *to);
-struct number number_stable(struct lower *l, struct number v);
 struct number number_simple(struct lower *l, struct number v); /* may be used more than once */
 void number_write(struct lower *l, struct place p, struct number v); /* of a pair */
 struct number number_call(struct lower *l, const char *symbol, const struct number *args, int n,
@@ -153,7 +151,7 @@ struct number int128_of_float(struct lower *l, struct number x, const struct typ
 
 /* lower_bits.c: bit-fields. */
 struct ir_expr *bits_read(struct lower *l, struct place p, enum ir_type t);
-void bits_write(struct lower *l, struct place p, enum ir_type t, struct ir_expr *value);
+void bits_write(struct lower *l, struct place p, struct ir_expr *value);
 struct ir_expr *bits_converted(struct lower *l, const struct field *bits, struct ir_expr *value);
 bool bits_is_signed(const struct field *bits);
 /**
@@ -198,7 +196,6 @@ struct ir_object *lower_image(struct lower *l, const struct initializer *init, i
 
 /* lower_stmt.c */
 void lower_body(struct lower *l, struct stmt *body);
-void lower_stmt(struct lower *l, struct stmt *s);
 /** The statements of ({ }): the last one's value, when it has one and is wanted. */
 struct expr *lower_statement_expr(struct lower *l, struct expr *e);
 

@@ -152,9 +152,8 @@ static void write_pieces(struct lower *l, struct place p, const struct span *s,
     }
 }
 
-void bits_write(struct lower *l, struct place p, enum ir_type t, struct ir_expr *value)
+void bits_write(struct lower *l, struct place p, struct ir_expr *value)
 {
-    (void)t;
     struct span s = find_span(p);
     if (p.address && !ir_is_simple(p.address))
         p = place_stable(l, p); /* used twice */

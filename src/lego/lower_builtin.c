@@ -366,7 +366,7 @@ static bool overflow_arithmetic(struct builtin *b, struct ir_expr **out)
     }
     /* the store may change what it is computed from */
     overflow = lower_stable(b->l, overflow);
-    place_write(b->l, place_at(b->l, at), to, r);
+    place_write(b->l, place_at(at), to, r);
     *out = ir_convert(&b->l->build, IR_U8, overflow);
     return true;
 }

@@ -24,7 +24,7 @@ static struct number scalar(const struct type *t, struct ir_expr *value)
 }
 
 /* As lower_stable(): whoever emits something between making a number and using it needs this. */
-struct number number_stable(struct lower *l, struct number v)
+static struct number stable(struct lower *l, struct number v)
 {
     for (int i = 0; i < 2 && v.part[i]; i++)
         v.part[i] = lower_stable(l, v.part[i]);
@@ -34,7 +34,7 @@ struct number number_stable(struct lower *l, struct number v)
 /* A tree that is used twice would be computed twice: a temporary instead. */
 struct number number_simple(struct lower *l, struct number v)
 {
-    v = number_stable(l, v);
+    v = stable(l, v);
     for (int i = 0; i < 2 && v.part[i]; i++)
         v.part[i] = lower_simple(l, v.part[i]);
     return v;
@@ -55,7 +55,7 @@ static struct number read_pair(struct lower *l, struct place p, const struct typ
 void number_write(struct lower *l, struct place p, struct number v)
 {
     p = place_stable(l, p);
-    v = number_stable(l, v); /* the first word may be what the second is computed from */
+    v = stable(l, v); /* the first word may be what the second is computed from */
     for (int i = 0; i < 2; i++)
         memory_write(l, p, i * v.type->size / 2, word_type(v.type), v.part[i]);
 }
@@ -244,7 +244,7 @@ static struct number binary(struct lower *l, struct expr *e)
 {
     struct number x = lower_number(l, e->a);
     if (has_effects(e->b))
-        x = number_stable(l, x);
+        x = stable(l, x);
     return arithmetic(l, e->kind, x, lower_number(l, e->b), e->at);
 }
 
@@ -288,7 +288,7 @@ struct ir_expr *lower_pair_compare(struct lower *l, struct expr *e)
 {
     struct number x = lower_number(l, e->a);
     if (has_effects(e->b))
-        x = number_stable(l, x);
+        x = stable(l, x);
     struct number y = lower_number(l, e->b);
     return x.type->kind == TYPE_COMPLEX ? complex_compare(l, e->kind, x, y)
                                         : int128_compare(l, e->kind, x, y);
@@ -324,7 +324,7 @@ static struct place compound(struct lower *l, struct expr *e, struct ir_expr **v
         lower_refuse(l, e->at, "assignment to a bit-field with an operand of this type");
     if (has_effects(e->b))
         to = place_stable(l, to);
-    struct number y = number_stable(l, lower_number(l, e->b));
+    struct number y = stable(l, lower_number(l, e->b));
     if (!to.object)
         to.address = lower_simple(l, lower_stable(l, to.address));
     struct number x = read_number(l, to, t);
@@ -351,7 +351,7 @@ static struct place step(struct lower *l, struct expr *e)
     bool up = e->kind == EXPR_PRE_INCREMENT || e->kind == EXPR_POST_INCREMENT;
     bool post = e->kind == EXPR_POST_INCREMENT || e->kind == EXPR_POST_DECREMENT;
     struct place to = place_stable(l, lower_place(l, e->a));
-    struct number old = number_stable(l, read_pair(l, to, e->a->type));
+    struct number old = stable(l, read_pair(l, to, e->a->type));
     struct number one = scalar(&int_type, ir_int(&l->build, IR_I32, 1));
     struct number v = arithmetic(l, up ? EXPR_ADD : EXPR_SUBTRACT, old, one, e->at);
     struct place was = post ? in_memory(l, old) : to;

@@ -10,9 +10,8 @@ struct place place_of_object(struct ir_object *object)
     return (struct place){.object = object, .is_volatile = object->is_volatile};
 }
 
-struct place place_at(struct lower *l, struct ir_expr *address)
+struct place place_at(struct ir_expr *address)
 {
-    (void)l;
     if (address->op == IR_ADDRESS) {
         struct place p = place_of_object(address->object);
         p.offset = address->value;
@@ -27,10 +26,8 @@ static struct place moved(struct place p, int64_t offset)
     return p;
 }
 
-struct place place_member(struct lower *l, struct place p, const struct type *record,
-                          const struct field *field)
+static struct place member_of(struct place p, const struct type *record, const struct field *field)
 {
-    (void)l;
     /* the place stays the record's start, its size a limit: bits are accessed in bytes of the
      * record only */
     if (field->bit_width >= 0) {
@@ -97,7 +94,7 @@ void place_write(struct lower *l, struct place p, const struct type *t, struct i
 {
     enum ir_type type = ir_type_of(t);
     if (p.bits)
-        bits_write(l, p, type, value);
+        bits_write(l, p, value);
     else
         memory_write(l, p, 0, type, value);
 }
@@ -146,7 +143,7 @@ void memory_clear(struct lower *l, struct place to, int64_t size)
 static struct place named(struct lower *l, struct expr *e)
 {
     struct place p = e->decl->is_thread_local
-                         ? place_at(l, lower_thread_address(l, e->decl))
+                         ? place_at(lower_thread_address(l, e->decl))
                          : place_of_object(lower_object(l, e->decl));
     p.is_volatile |= e->type->is_volatile;
     return p;
@@ -170,7 +167,7 @@ static struct place conditional(struct lower *l, struct expr *e)
         struct ir_expr *c = ir_condition(&l->build, lower_value(l, e->a));
         struct ir_expr *x = place_address(l, lower_place(l, e->b));
         struct ir_expr *y = place_address(l, lower_place(l, e->c));
-        return place_at(l, ir_conditional(&l->build, c, x, y));
+        return place_at(ir_conditional(&l->build, c, x, y));
     }
     if (!e->b || !l->f)
         lower_refuse(l, e->at, "conditional record without its second operand");
@@ -182,7 +179,7 @@ static struct place conditional(struct lower *l, struct expr *e)
     lower_label(l, otherwise);
     lower_assign(l, t, place_address(l, lower_place(l, e->c)));
     lower_label(l, end);
-    return place_at(l, ir_read(&l->build, t));
+    return place_at(ir_read(&l->build, t));
 }
 
 /* a = b of records: the value is found in a. */
@@ -213,12 +210,12 @@ struct place lower_place(struct lower *l, struct expr *e)
     case EXPR_STRING: return place_of_object(lower_string(l, e));
     case EXPR_COMPOUND: return compound_literal(l, e);
     case EXPR_MEMBER: {
-        struct place p = place_member(l, lower_place(l, e->a), e->a->type, e->field);
+        struct place p = member_of(lower_place(l, e->a), e->a->type, e->field);
         p.is_volatile |= e->type->is_volatile;
         return p;
     }
     case EXPR_DEREF: {
-        struct place p = place_at(l, lower_value(l, e->a));
+        struct place p = place_at(lower_value(l, e->a));
         p.is_volatile |= e->type->is_volatile;
         return p;
     }

@@ -3,11 +3,12 @@
  * which nothing may be emitted (lower->f is NULL): the result must be a constant or an address.
  */
 #include <string.h>
+#include <xxhash.h>
 
 #include "lego/lower.h"
 #include "lego/type.h"
 
-/* Equal strings share one object (C11 6.4.5p7 allows it), as in gcc's output; 256 chains. */
+/* Equal strings share one object (C11 6.4.5p7 allows it), as in gcc's output. */
 struct lower_string {
     struct lower_string *next;
     struct ir_object *object;
@@ -34,19 +35,12 @@ static struct ir_object *anonymous(struct lower *l, int64_t size, int64_t align)
     return o;
 }
 
-static unsigned hash_text(const char *bytes, int64_t n)
-{
-    unsigned hash = 2166136261u;
-    for (int64_t i = 0; i < n; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * 16777619u;
-    return hash % 256;
-}
-
 struct ir_object *lower_string(struct lower *l, const struct expr *e)
 {
     /* that of its characters: 4 for wchar_t and char32_t */
     int64_t align = e->type->kind == TYPE_ARRAY ? e->type->base->align : 1;
-    struct lower_string **chain = &l->strings[hash_text(e->bytes, e->n_bytes)];
+    XXH64_hash_t hash = XXH3_64bits(e->bytes, (size_t)e->n_bytes);
+    struct lower_string **chain = &l->strings[hash % LOWER_STRING_CHAINS];
     for (struct lower_string *s = *chain; s; s = s->next)
         if (s->n == e->n_bytes && s->object->align == align &&
             memcmp(s->bytes, e->bytes, (size_t)e->n_bytes) == 0)
@@ -258,31 +252,34 @@ void lower_datum(struct lower *l, struct decl *decl)
     *out = d;
 }
 
+struct attempt {
+    struct lower *l;
+    const struct initializer *init;
+    int64_t size;
+    struct ir_data *out;
+};
+
+static void attempt_image(void *context)
+{
+    const struct attempt *a = context;
+    make_image(a->l, a->init, a->size, a->out);
+}
+
 /* False, and nothing said, when the initialiser is not constant. */
 static bool try_image(struct lower *l, const struct initializer *init, int64_t size,
                       struct ir_data *d)
 {
-    struct heap *h = l->heap;
-    jmp_buf here, *outer = h->bail;
-    /* while it is NULL nothing can be emitted */
+    struct attempt attempt = {l, init, size, d};
     struct ir_function *f = l->f;
     struct location at = l->at;
-    ashlar_error error = {0}, *outer_error = h->error;
-    h->error = &error;
-    h->bail = &here;
-    l->f = NULL;
-    if (setjmp(here) == 0)
-        make_image(l, init, size, d);
+    ashlar_error error;
+    l->f = NULL; /* while it is NULL nothing can be emitted */
+    ashlar_status status = heap_run(l->heap, attempt_image, &attempt, &error);
     l->f = f;
     l->at = at;
-    h->bail = outer;
-    h->error = outer_error;
-    if (error.status != ASHLAR_OK && error.status != ASHLAR_BAD_INPUT) {
-        if (outer_error)
-            *outer_error = error;
-        longjmp(*outer, 1);
-    }
-    return error.status == ASHLAR_OK;
+    if (status != ASHLAR_OK && status != ASHLAR_BAD_INPUT)
+        heap_leave(l->heap, &error);
+    return status == ASHLAR_OK;
 }
 
 struct ir_object *lower_image(struct lower *l, const struct initializer *init, int64_t size,

@@ -6,6 +6,8 @@
 
 #include "lego/lower.h"
 
+static void lower_stmt(struct lower *l, struct stmt *s);
+
 /* What follows belongs to a new C statement (or to a loop's condition or step). */
 static void begin(struct lower *l, struct location at)
 {
@@ -304,7 +306,7 @@ static void lower_structured(struct lower *l, struct stmt *s)
     region_close(l, region);
 }
 
-void lower_stmt(struct lower *l, struct stmt *s)
+static void lower_stmt(struct lower *l, struct stmt *s)
 {
     switch (s->kind) {
     case STMT_EMPTY: break;

@@ -90,7 +90,7 @@ struct list {
 
 static struct list open_list(struct lower *l, struct expr *pointer)
 {
-    struct list list = {l, place_at(l, lower_stable(l, lower_value(l, pointer)))};
+    struct list list = {l, place_at(lower_stable(l, lower_value(l, pointer)))};
     if (!l->f)
         lower_refuse(l, pointer->at, "initializer is not constant");
     return list;
@@ -188,7 +188,7 @@ struct place lower_va_arg_record(struct lower *l, struct expr *e)
     }
     lower_label(l, stack);
     if (e->type->size > 0)
-        memory_copy(l, to, place_at(l, take_stack(&x, e->type)), e->type->size);
+        memory_copy(l, to, place_at(take_stack(&x, e->type)), e->type->size);
     lower_label(l, end);
     return to;
 }
@@ -203,7 +203,7 @@ void lower_va_other(struct lower *l, struct expr *e)
         if (has_effects(e->b))
             to = lower_stable(l, to);
         struct ir_expr *from = lower_value(l, e->b);
-        memory_copy(l, place_at(l, to), place_at(l, from), TAG_BYTES);
+        memory_copy(l, place_at(to), place_at(from), TAG_BYTES);
     } else {
         lower_effects(l, e->a);
     }

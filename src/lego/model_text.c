@@ -527,7 +527,7 @@ static bool read_register(struct reader *r, const char *letters)
         return buf_printf(r->out, "%%st(%d)", letters[2] - 'a');
     bool numbered = letters[0] == 'r' && letters[1] >= 'i' && letters[1] <= 'p' &&
                     (letters[2] == 0 || (letters[3] == 0 && strchr("bwd", letters[2])));
-    if (numbered && strcmp(letters, "rip") != 0)
+    if (numbered) /* not rip: p is no width */
         return buf_printf(r->out, "%%r%d%s", letters[1] - 'a', letters + 2);
     return buf_printf(r->out, "%%%s", letters);
 }

@@ -160,6 +160,18 @@ static char *assemble_text(const char *name, const char *text, size_t length, si
     return whole;
 }
 
+static void read_tree(void *context)
+{
+    struct reader *r = context;
+    r->top_level = reader_children(r, clang_getTranslationUnitCursor(r->tu));
+    if (reader_has_errors(r, &r->top_level))
+        heap_leave(r->heap, r->heap->error);
+    /* the caller's copy ends with the call, the unit does not */
+    r->unit->source = heap_copy(r->heap, r->unit->source, strlen(r->unit->source));
+    type_table_init(&r->types, r->heap);
+    walk(r);
+}
+
 static ashlar_status read_text(struct reader *r, CXIndex index, const char *const *args, int n_args,
                                ashlar_error *err)
 {
@@ -170,26 +182,13 @@ static ashlar_status read_text(struct reader *r, CXIndex index, const char *cons
     if (code != CXError_Success)
         return error_set(err, ASHLAR_BAD_INPUT, "%s: libclang could not read it (code %d)",
                          r->unit->source, (int)code);
-    jmp_buf bail;
-    if (setjmp(bail) != 0)
-        return err ? err->status : ASHLAR_BAD_INPUT;
-    r->heap->bail = &bail;
-    r->top_level = reader_children(r, clang_getTranslationUnitCursor(r->tu));
-    if (reader_has_errors(r, &r->top_level))
-        return ASHLAR_BAD_INPUT;
-    /* the caller's copy ends with the call, the unit does not */
-    r->unit->source = heap_copy(r->heap, r->unit->source, strlen(r->unit->source));
-    type_table_init(&r->types, r->heap);
-    walk(r);
-    r->heap->bail = NULL;
-    return ASHLAR_OK;
+    return heap_run(r->heap, read_tree, r, err);
 }
 
 ashlar_status reader_read(const char *source_name, const char *text, size_t length,
                           const char *const *clang_args, int n_args, struct unit **out,
                           ashlar_error *err)
 {
-    ashlar_error unused;
     struct unit *unit = calloc(1, sizeof *unit);
     size_t total = 0;
     char *whole = assemble_text(source_name, text, length, &total);
@@ -201,15 +200,12 @@ ashlar_status reader_read(const char *source_name, const char *text, size_t leng
         status = error_memory(err, length, "the source");
     } else {
         heap_init(&unit->heap);
-        unit->heap.error = err ? err : &unused;
         unit->source = name;
         struct reader r = {.unit = unit, .heap = &unit->heap, .text = whole, .length = total};
         reader_adapt_text(&r, whole);
-        status = read_text(&r, index, clang_args, n_args, unit->heap.error);
+        status = read_text(&r, index, clang_args, n_args, err);
         if (r.tu)
             clang_disposeTranslationUnit(r.tu);
-        unit->heap.bail = NULL;
-        unit->heap.error = NULL;
     }
     if (index)
         clang_disposeIndex(index);

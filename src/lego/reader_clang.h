@@ -161,8 +161,6 @@ struct expr *reader_truth(struct reader *r, struct expr *e);   /* what a conditi
 struct expr *reader_promote(struct reader *r, struct expr *e); /* integer promotions */
 struct expr *reader_promote_argument(struct reader *r,
                                      struct expr *e); /* default argument promotions */
-struct type *reader_usual(struct reader *r, struct expr **a,
-                          struct expr **b); /* arithmetic conversions */
 struct expr *reader_unary(struct reader *r, enum expr_kind kind, struct expr *a,
                           struct location at);
 struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, struct expr *a,
@@ -202,7 +200,6 @@ struct expr *reader_vla_cast(struct reader *r, CXCursor cast, struct expr *value
 struct expr *reader_vla_sizeof(struct reader *r, CXCursor sizeof_expr); /* NULL: of no VLA */
 
 /* reader_clang_stmt.c */
-struct stmt *reader_stmt(struct reader *r, CXCursor c);
 struct stmt *reader_body(struct reader *r, CXCursor compound); /* as a BLOCK */
 
 /* reader_clang_asm.c */

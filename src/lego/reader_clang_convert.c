@@ -170,7 +170,8 @@ static struct type *usual_complex(struct reader *r, struct expr **a, struct expr
     return result;
 }
 
-struct type *reader_usual(struct reader *r, struct expr **a, struct expr **b)
+/* The usual arithmetic conversions. */
+static struct type *usual(struct reader *r, struct expr **a, struct expr **b)
 {
     struct type *common;
     *a = reader_promote(r, *a);
@@ -239,7 +240,7 @@ static struct expr *compare(struct reader *r, enum expr_kind kind, struct expr *
     else if (is_pointer(b))
         a = reader_cast(r, a, b->type);
     else {
-        struct type *common = reader_usual(r, &a, &b);
+        struct type *common = usual(r, &a, &b);
         /* a real operand beside a complex one too: for == nothing is lost by widening it */
         a = reader_cast(r, a, common);
         b = reader_cast(r, b, common);
@@ -283,7 +284,7 @@ struct expr *reader_binary(struct reader *r, CXCursor at, enum expr_kind kind, s
         return pointer_add(r, at, kind, a, b, where);
     if (!type_is_arithmetic(a->type) || !type_is_arithmetic(b->type))
         reader_refuse(r, at, "an operator on operands of these types");
-    struct type *type = reader_usual(r, &a, &b);
+    struct type *type = usual(r, &a, &b);
     /* only a divisor may stay real: gcc divides both parts by it */
     if (kind == EXPR_DIVIDE)
         a = reader_cast(r, a, type);

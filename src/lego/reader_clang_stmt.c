@@ -7,6 +7,8 @@
 
 #include "lego/reader_clang.h"
 
+static struct stmt *reader_stmt(struct reader *r, CXCursor c);
+
 static struct stmt *make(struct reader *r, enum stmt_kind kind, CXCursor c)
 {
     struct stmt *s = heap_take(r->heap, sizeof *s);
@@ -303,7 +305,7 @@ static struct stmt *read_kind(struct reader *r, CXCursor c)
     return s;
 }
 
-struct stmt *reader_stmt(struct reader *r, CXCursor c)
+static struct stmt *reader_stmt(struct reader *r, CXCursor c)
 {
     reader_enter(r, c);
     struct stmt *s = read_kind(r, c);

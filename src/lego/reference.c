@@ -1,13 +1,14 @@
 /*
  * reference.c: the parent's side of the references: which blocks are known, the compiler runs that
- * add more, and the child that runs them. Libraries are kept as descriptors of unlinked files, so
- * nothing is left behind however the program ends. A child lives until blocks are added or it dies;
- * the next run starts another.
+ * add more, and the child that runs them. Libraries are loaded here, not run, and their files
+ * unlinked, so nothing is left behind however the program ends; the child inherits them and so has
+ * nothing to allocate. It lives until blocks are added or it dies; the next run starts another.
  *
  * Invariant: at most one child; `socket` >= 0 exactly while it is believed to live.
  */
 #include "lego/reference.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,11 +21,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "lego/reference_child.h"
 #include "lego/reference_text.h"
-
-extern char **environ;
 
 enum {
     MAX_SOURCE = 256 << 20,
@@ -38,7 +38,7 @@ static const size_t MEMORY_BYTES = (size_t)256 << 20;
 
 struct entry {
     char key[33];
-    int function;
+    int number;
 };
 
 struct references {
@@ -46,7 +46,8 @@ struct references {
     bool keep;
     struct entry *entries; /* (room) open addressing by key; room a power of two */
     int n, room;
-    struct reference_library *libraries;
+    reference_function *functions; /* (n) by number */
+    void **libraries;              /* (n_libraries) of dlopen() */
     int n_libraries;
     struct reference_exchange *exchange;
     unsigned char *memory; /* (MEMORY_BYTES) shared */
@@ -56,18 +57,10 @@ struct references {
 
 /* ---- known blocks ---- */
 
-static unsigned hash(const char *key)
-{
-    unsigned h = 2166136261u;
-    for (; *key; key++)
-        h = (h ^ (unsigned char)*key) * 16777619u;
-    return h;
-}
-
 /** The entry of key, or the free one where it would be. */
 static struct entry *find(const struct references *r, const char *key)
 {
-    unsigned i = hash(key) & (unsigned)(r->room - 1);
+    unsigned i = (unsigned)XXH3_64bits(key, strlen(key)) & (unsigned)(r->room - 1);
     while (r->entries[i].key[0] && strcmp(r->entries[i].key, key) != 0)
         i = (i + 1) & (unsigned)(r->room - 1);
     return &r->entries[i];
@@ -92,6 +85,14 @@ static bool reserve(struct references *r, int more)
     r->entries = bigger.entries;
     r->room = room;
     return true;
+}
+
+static bool reserve_functions(struct references *r, int more)
+{
+    void *functions = realloc(r->functions, (size_t)(r->n + more + 1) * sizeof *r->functions);
+    if (functions)
+        r->functions = functions;
+    return functions != NULL;
 }
 
 bool references_has(const struct references *r, const char *key)
@@ -142,12 +143,13 @@ void references_free(struct references *r)
         return;
     stop_child(r);
     for (int i = 0; i < r->n_libraries; i++)
-        close(r->libraries[i].fd);
+        dlclose(r->libraries[i]);
     if (r->memory)
         munmap(r->memory, MEMORY_BYTES);
     if (r->exchange)
         munmap(r->exchange, sizeof *r->exchange);
     free(r->libraries);
+    free(r->functions);
     free(r->entries);
     free(r->cc);
     free(r);
@@ -237,6 +239,28 @@ static void first_error(const struct build *b, char *out, size_t room)
         fclose(log);
 }
 
+/** The functions ref_<first> to ref_<first + n - 1> of the library. */
+static ashlar_status load(struct references *r, const struct build *b, ashlar_error *err)
+{
+    void **more = realloc(r->libraries, (size_t)(r->n_libraries + 1) * sizeof *more);
+    if (!more)
+        return error_memory(err, sizeof *more, "the references");
+    r->libraries = more;
+    void *handle = dlopen(b->library, RTLD_NOW | RTLD_LOCAL);
+    if (!handle)
+        return error_set(err, ASHLAR_FAILED, "cannot load the blocks' C: %s", dlerror());
+    r->libraries[r->n_libraries++] = handle;
+    for (int i = b->first; i < b->first + b->n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "ref_%d", i);
+        void *symbol = dlsym(handle, name);
+        if (!symbol)
+            return error_set(err, ASHLAR_FAILED, "cannot load the blocks' C: %s", dlerror());
+        memcpy(&r->functions[i], &symbol, sizeof symbol);
+    }
+    return ASHLAR_OK;
+}
+
 static ashlar_status finish_compiler(struct references *r, struct build *b, ashlar_error *err)
 {
     int status = -1;
@@ -249,16 +273,7 @@ static ashlar_status finish_compiler(struct references *r, struct build *b, ashl
         first_error(b, why, sizeof why);
         return error_set(err, ASHLAR_FAILED, "%s does not take the blocks' C: %s", r->cc, why);
     }
-    struct reference_library *more =
-        realloc(r->libraries, (size_t)(r->n_libraries + 1) * sizeof *r->libraries);
-    if (!more)
-        return error_memory(err, sizeof *more, "the references");
-    r->libraries = more;
-    int fd = open(b->library, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(err, ASHLAR_FAILED, errno, "%s", b->library);
-    r->libraries[r->n_libraries++] = (struct reference_library){fd, b->first, b->n};
-    return ASHLAR_OK;
+    return load(r, b, err);
 }
 
 static void name_files(struct build *b, const char *folder, int i)
@@ -331,7 +346,7 @@ static ashlar_status compile(struct references *r, struct block *const *blocks, 
     ashlar_status status = run_builds(r, builds, n_builds, blocks, err);
     remove_files(r, builds, n_builds, folder);
     while (status != ASHLAR_OK && r->n_libraries > n_libraries)
-        close(r->libraries[--r->n_libraries].fd);
+        dlclose(r->libraries[--r->n_libraries]);
     return status;
 }
 
@@ -339,7 +354,7 @@ ashlar_status references_add(struct references *r, struct block *const *blocks, 
                              ashlar_error *err)
 {
     struct block **fresh = calloc((size_t)n + 1, sizeof *fresh);
-    if (!fresh || !reserve(r, n)) {
+    if (!fresh || !reserve(r, n) || !reserve_functions(r, n)) {
         free(fresh);
         return error_memory(err, (size_t)n * sizeof *fresh, "the references");
     }
@@ -349,18 +364,18 @@ ashlar_status references_add(struct references *r, struct block *const *blocks, 
         if (entry->key[0])
             continue;
         memcpy(entry->key, blocks[i]->key, sizeof entry->key);
-        entry->function = first + n_fresh;
+        entry->number = first + n_fresh;
         fresh[n_fresh++] = blocks[i];
     }
     r->n += n_fresh;
     ashlar_status status = ASHLAR_OK;
     if (n_fresh) {
-        stop_child(r); /* the next one loads the new library too */
+        stop_child(r); /* the next one inherits the new library too */
         status = compile(r, fresh, n_fresh, first, err);
     }
     if (status != ASHLAR_OK) {
         for (int i = 0; i < r->room; i++) /* without tombstones: all later entries are these */
-            if (r->entries[i].key[0] && r->entries[i].function >= first)
+            if (r->entries[i].key[0] && r->entries[i].number >= first)
                 memset(&r->entries[i], 0, sizeof r->entries[i]);
         r->n = first;
     }
@@ -385,12 +400,12 @@ static ashlar_status start_child(struct references *r, ashlar_error *err)
     int sockets[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
         return error_errno(err, ASHLAR_FAILED, errno, "a socket for the references");
-    /* no exec: the child works on mappings and descriptors shared with us; a model's threads are
-     * idle now */
+    /* no exec: the child works on mappings shared with us. A model's threads may hold any lock, but
+     * the child takes none. */
     pid_t child = fork();
     if (child == 0) {
         close(sockets[0]);
-        reference_child_main(sockets[1], r->exchange, r->libraries, r->n_libraries);
+        reference_child_main(sockets[1], r->exchange);
     }
     close(sockets[1]);
     if (child < 0) {
@@ -410,7 +425,7 @@ static void set_request(struct references *r, const struct block *block,
                         unsigned char *outputs)
 {
     struct reference_exchange *x = r->exchange;
-    x->function = find(r, block->key)->function;
+    x->function = r->functions[find(r, block->key)->number];
     x->first = x->done = 0;
     x->n = n;
     x->image_bytes = layout->size;

@@ -2,20 +2,17 @@
  * reference_child.c: the process in which references run. They are C that a compiler made of the
  * user's own program, run on random states, so they stray: into unmapped memory (a signal, the
  * state is discarded) or, rarely, into the child's own memory (it may die; the parent starts
- * another). After loading, the child can only read and write its socket, protect memory and exit
- * (seccomp), so nothing it does reaches further.
+ * another). The child can only read and write its socket, protect memory and exit (seccomp), so
+ * nothing it does reaches further.
  */
 #include "lego/reference_child.h"
 
-#include <dlfcn.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -84,24 +81,8 @@ static bool limit_rights(void)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
 }
 
-static bool load(const struct reference_library *library, reference_function *functions)
-{
-    char path[64], name[32];
-    /* the file has no name any more */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", library->fd);
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    for (int i = 0; handle && i < library->n; i++) {
-        snprintf(name, sizeof name, "ref_%d", library->first + i);
-        void *symbol = dlsym(handle, name);
-        if (!symbol)
-            return false;
-        memcpy(&functions[library->first + i], &symbol, sizeof symbol);
-    }
-    return handle != NULL;
-}
-
 /** One state. The x87 stack may be left in any state by a fault. */
-static void run_state(struct reference_exchange *x, reference_function function, int i)
+static void run_state(struct reference_exchange *x, int i)
 {
     unsigned char *image = (unsigned char *)STATE_IMAGE_AT;
     struct reference_result *result = &x->results[i];
@@ -111,7 +92,7 @@ static void run_state(struct reference_exchange *x, reference_function function,
     memset(result->seen, 0, sizeof result->seen);
     int signal = sigsetjmp(escape, 0);
     if (signal == 0) {
-        int exit = function(x->at, (long *)&fuel, result->seen);
+        int exit = x->function(x->at, (long *)&fuel, result->seen);
         result->outcome = exit < 0 ? REFERENCE_ENDLESS : REFERENCE_LEFT;
         result->exit = exit;
     } else {
@@ -146,27 +127,18 @@ static bool map_image(void)
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == wanted;
 }
 
-void reference_child_main(int socket, struct reference_exchange *exchange,
-                          const struct reference_library *libraries, int n_libraries)
+void reference_child_main(int socket, struct reference_exchange *exchange)
 {
-    int n = 0;
-    for (int i = 0; i < n_libraries; i++)
-        n += libraries[i].n;
-    reference_function *functions = calloc((size_t)n + 1, sizeof *functions);
-    bool ready = functions && map_image();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (int i = 0; ready && i < n_libraries; i++)
-        ready = load(&libraries[i], functions);
     catch_faults();
-    /* from here on nothing new can be opened: libraries are loaded before */
-    char byte = ready && limit_rights();
+    char byte = map_image() && limit_rights();
     if (write(socket, &byte, 1) != 1 || !byte)
         _exit(1);
     while (read(socket, &byte, 1) == 1) {
         if (!size_image(exchange->image_bytes))
             _exit(1);
         for (int i = exchange->first; i < exchange->n; i++) {
-            run_state(exchange, functions[exchange->function], i);
+            run_state(exchange, i);
             /* tells the parent which state it was, should the next one kill this process */
             exchange->done = i + 1;
         }

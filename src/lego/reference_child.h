@@ -7,10 +7,12 @@
 
 #include "lego/reference.h"
 
+typedef int (*reference_function)(char *const *at, long *fuel, unsigned long *seen);
+
 /** What both see. The parent writes a request, then one byte to the socket; the child answers
  * likewise. */
 struct reference_exchange {
-    int function;                     /* number of the block */
+    reference_function function;      /* the block: loaded before the fork, so at one address */
     int first, n;                     /* states to run: [first, n) */
     int done; /* states finished; the one after it killed a child that died */
     size_t image_bytes;
@@ -21,18 +23,11 @@ struct reference_exchange {
     struct reference_result results[REFERENCE_MAX_STATES];
 };
 
-typedef int (*reference_function)(char *const *at, long *fuel, unsigned long *seen);
-
-/** A shared library by descriptor: functions ref_<first> .. ref_<first + n - 1>. */
-struct reference_library {
-    int fd, first, n;
-};
-
 /**
- * The life of the child: loads the libraries, gives up all rights, answers requests until the
- * socket closes. Never returns.
+ * The life of the child: gives up all rights, answers requests until the socket closes. Never
+ * returns. Runs behind a fork() of a process that may have threads, so it does nothing but system
+ * calls and the blocks: it may not allocate, print or load.
  */
-_Noreturn void reference_child_main(int socket, struct reference_exchange *exchange,
-                                    const struct reference_library *libraries, int n_libraries);
+_Noreturn void reference_child_main(int socket, struct reference_exchange *exchange);
 
 #endif

@@ -47,72 +47,72 @@ void report_total(const struct report *report, struct report_totals *out)
 
 /* Keys are an interface: benches and tools read them. The finding of a rejected block is its best
  * attempt's; of an accepted one there is none worth telling. */
-static json_t *block_json(const struct report_block *b)
+static json_t *block_json(const struct report_block *b, struct buf *out)
 {
     const struct verdict *v = &b->verdict;
     bool accepted = b->outcome == REPORT_ACCEPTED;
     json_t *o = json_object();
-    json_object_set_new(o, "function", json_line_string(b->function));
-    json_object_set_new(o, "file", json_line_string(b->at.file));
-    json_object_set_new(o, "line", json_integer(b->at.line));
-    json_object_set_new(o, "granularity", json_string(granularity_name(b->granularity)));
-    json_object_set_new(o, "outcome", json_string(outcome_names[b->outcome]));
-    json_object_set_new(o, "verdict", json_string(verify_level_name(v->level)));
-    json_object_set_new(o, "vectors", json_integer(v->vectors));
-    json_object_set_new(o, "discarded", json_integer(v->discarded));
-    json_object_set_new(o, "branch_outcomes", json_integer(v->outcomes));
-    json_object_set_new(o, "branch_outcomes_seen", json_integer(v->outcomes_seen));
+    json_line_set(out, o, "function", json_line_string(b->function));
+    json_line_set(out, o, "file", json_line_string(b->at.file));
+    json_line_set(out, o, "line", json_integer(b->at.line));
+    json_line_set(out, o, "granularity", json_string(granularity_name(b->granularity)));
+    json_line_set(out, o, "outcome", json_string(outcome_names[b->outcome]));
+    json_line_set(out, o, "verdict", json_string(verify_level_name(v->level)));
+    json_line_set(out, o, "vectors", json_integer(v->vectors));
+    json_line_set(out, o, "discarded", json_integer(v->discarded));
+    json_line_set(out, o, "branch_outcomes", json_integer(v->outcomes));
+    json_line_set(out, o, "branch_outcomes_seen", json_integer(v->outcomes_seen));
     if (!accepted && v->message[0]) {
-        json_object_set_new(o, "failed_at", json_string(verify_level_name(v->failed_at)));
-        json_object_set_new(o, "message", json_line_string(v->message));
+        json_line_set(out, o, "failed_at", json_string(verify_level_name(v->failed_at)));
+        json_line_set(out, o, "message", json_line_string(v->message));
     }
-    json_object_set_new(o, "from_cache", json_boolean(b->from_cache));
-    json_object_set_new(o, "translator", json_line_string(b->translator));
-    json_object_set_new(o, "provenance", json_line_string(b->provenance));
-    json_object_set_new(o, "copies", json_integer(b->copies));
-    json_object_set_new(o, "samples", json_integer(b->samples));
-    json_object_set_new(o, "repairs", json_integer(b->repairs));
-    json_object_set_new(o, "translate_seconds", json_real(b->translate_seconds));
-    json_object_set_new(o, "verify_seconds", json_real(b->verify_seconds));
-    json_object_set_new(o, "key", json_line_string(b->key));
-    json_object_set_new(o, "block", json_line_string(b->text));
-    json_object_set_new(o, "fragment", json_line_string(b->fragment));
+    json_line_set(out, o, "from_cache", json_boolean(b->from_cache));
+    json_line_set(out, o, "translator", json_line_string(b->translator));
+    json_line_set(out, o, "provenance", json_line_string(b->provenance));
+    json_line_set(out, o, "copies", json_integer(b->copies));
+    json_line_set(out, o, "samples", json_integer(b->samples));
+    json_line_set(out, o, "repairs", json_integer(b->repairs));
+    json_line_set(out, o, "translate_seconds", json_real(b->translate_seconds));
+    json_line_set(out, o, "verify_seconds", json_real(b->verify_seconds));
+    json_line_set(out, o, "key", json_line_string(b->key));
+    json_line_set(out, o, "block", json_line_string(b->text));
+    json_line_set(out, o, "fragment", json_line_string(b->fragment));
     return o;
 }
 
-static json_t *function_json(const struct report_function *f)
+static json_t *function_json(const struct report_function *f, struct buf *out)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "name", json_line_string(f->name));
-    json_object_set_new(o, "file", json_line_string(f->at.file));
-    json_object_set_new(o, "line", json_integer(f->at.line));
-    json_object_set_new(o, "outcome", json_string(function_names[f->outcome]));
-    json_object_set_new(o, "by_cc", json_boolean(f->by_cc));
+    json_line_set(out, o, "name", json_line_string(f->name));
+    json_line_set(out, o, "file", json_line_string(f->at.file));
+    json_line_set(out, o, "line", json_integer(f->at.line));
+    json_line_set(out, o, "outcome", json_string(function_names[f->outcome]));
+    json_line_set(out, o, "by_cc", json_boolean(f->by_cc));
     if (f->why)
-        json_object_set_new(o, "why", json_line_string(f->why));
+        json_line_set(out, o, "why", json_line_string(f->why));
     return o;
 }
 
-static json_t *totals_json(const struct report *report)
+static json_t *totals_json(const struct report *report, struct buf *out)
 {
     struct report_totals t;
     report_total(report, &t);
     json_t *levels = json_object(), *o = json_object();
     for (int i = VERIFY_LINTED; i <= VERIFY_PROVED; i++)
-        json_object_set_new(levels, verify_level_name((enum verify_level)i),
-                            json_integer(t.by_level[i]));
-    json_object_set_new(o, "functions", json_integer(t.functions));
-    json_object_set_new(o, "functions_failed", json_integer(t.functions_failed));
-    json_object_set_new(o, "functions_by_cc", json_integer(t.functions_by_cc));
-    json_object_set_new(o, "pieces", json_integer(t.pieces));
-    json_object_set_new(o, "blocks", json_integer(t.blocks));
-    json_object_set_new(o, "accepted", json_integer(t.accepted));
-    json_object_set_new(o, "from_cache", json_integer(t.from_cache));
-    json_object_set_new(o, "rejected", json_integer(t.rejected));
-    json_object_set_new(o, "levels", levels);
-    json_object_set_new(o, "least_vectors", json_integer(t.least_vectors));
-    json_object_set_new(o, "samples", json_integer(t.samples));
-    json_object_set_new(o, "repairs", json_integer(t.repairs));
+        json_line_set(out, levels, verify_level_name((enum verify_level)i),
+                      json_integer(t.by_level[i]));
+    json_line_set(out, o, "functions", json_integer(t.functions));
+    json_line_set(out, o, "functions_failed", json_integer(t.functions_failed));
+    json_line_set(out, o, "functions_by_cc", json_integer(t.functions_by_cc));
+    json_line_set(out, o, "pieces", json_integer(t.pieces));
+    json_line_set(out, o, "blocks", json_integer(t.blocks));
+    json_line_set(out, o, "accepted", json_integer(t.accepted));
+    json_line_set(out, o, "from_cache", json_integer(t.from_cache));
+    json_line_set(out, o, "rejected", json_integer(t.rejected));
+    json_line_set(out, o, "levels", levels);
+    json_line_set(out, o, "least_vectors", json_integer(t.least_vectors));
+    json_line_set(out, o, "samples", json_integer(t.samples));
+    json_line_set(out, o, "repairs", json_integer(t.repairs));
     return o;
 }
 
@@ -120,16 +120,16 @@ void report_json(const struct report *report, struct buf *out)
 {
     json_t *o = json_object(), *blocks = json_array(), *functions = json_array();
     for (int i = 0; i < report->n_blocks; i++)
-        json_array_append_new(blocks, block_json(report->blocks[i]));
+        json_line_add(out, blocks, block_json(report->blocks[i], out));
     for (int i = 0; i < report->n_functions; i++)
-        json_array_append_new(functions, function_json(&report->functions[i]));
-    json_object_set_new(o, "source", json_line_string(report->source));
-    json_object_set_new(o, "seconds", json_real(report->seconds));
+        json_line_add(out, functions, function_json(&report->functions[i], out));
+    json_line_set(out, o, "source", json_line_string(report->source));
+    json_line_set(out, o, "seconds", json_real(report->seconds));
     if (report->refused_file)
-        json_object_set_new(o, "left_to_cc", json_line_string(report->refused_file));
-    json_object_set_new(o, "totals", totals_json(report));
-    json_object_set_new(o, "functions", functions);
-    json_object_set_new(o, "blocks", blocks);
+        json_line_set(out, o, "left_to_cc", json_line_string(report->refused_file));
+    json_line_set(out, o, "totals", totals_json(report, out));
+    json_line_set(out, o, "functions", functions);
+    json_line_set(out, o, "blocks", blocks);
     json_line_append(out, o);
 }
 

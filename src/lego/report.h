@@ -60,7 +60,7 @@ struct report_totals {
 };
 void report_total(const struct report *report, struct report_totals *out);
 
-/** One JSON object, "{...}\n". */
+/** One JSON object, "{...}\n". Without memory for all of it: out->failed. */
 void report_json(const struct report *report, struct buf *out);
 
 /** Per block: source line, normalised block, fragment, verdict, failing values. */

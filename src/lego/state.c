@@ -320,8 +320,9 @@ void state_layout_fini(struct state_layout *l)
 
 /* ---- text ---- */
 
-void state_print_address(const struct state_layout *l, const struct block *block, uint64_t address,
-                         struct buf *out)
+/* "arena+24", "v2+4", "0x1234". */
+static void print_address(const struct state_layout *l, const struct block *block,
+                          uint64_t address, struct buf *out)
 {
     for (int i = 0; i < block->n_operands; i++) {
         uint64_t start = l->addresses[i];
@@ -382,7 +383,7 @@ void state_print_value(const struct state_layout *l, const struct block *block, 
         buf_printf(out, "%" PRIu64, (uint64_t)read_integer(type, at));
         break;
     case IR_PTR:
-        state_print_address(l, block, (uint64_t)read_integer(IR_U64, at), out);
+        print_address(l, block, (uint64_t)read_integer(IR_U64, at), out);
         break;
     default:
         buf_printf(out, "%" PRId64, read_integer(type, at));

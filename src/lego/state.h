@@ -102,8 +102,4 @@ struct buf;
 void state_print_value(const struct state_layout *l, const struct block *block, enum ir_type type,
                        const unsigned char *at, struct buf *out);
 
-/** "arena+24", "v2+4", "0x1234": an address in words. */
-void state_print_address(const struct state_layout *l, const struct block *block, uint64_t address,
-                         struct buf *out);
-
 #endif

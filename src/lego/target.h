@@ -45,6 +45,7 @@ struct compose {
     int next_local;            /* serial of the next label or fragment of the composer's own */
     struct buf *out;
     struct heap *heap;
+    bool *constants_named; /* (the unit's n_constants) those that stand in the text by now */
     bool pic; /* external symbols may be replaced at run time: reach them by the GOT */
     void *state;               /* the target's own, of this function */
 };
@@ -111,8 +112,8 @@ bool bind_by_table(const struct ir_object *o, bool pic);
  */
 ashlar_status bind_unit(struct ir_unit *unit, bool pic, ashlar_error *err);
 
-/** Writes the unit's static data, then its constants. */
-void data_emit(const struct ir_unit *unit, struct buf *out);
+/** Writes the unit's static data, then the constants that the code names. */
+void data_emit(const struct ir_unit *unit, const bool *constants_named, struct buf *out);
 
 /**
  * The unit as an assembler file: per function its prologue, pieces (every leaf block must have its

@@ -45,13 +45,14 @@ void x86_internal(struct compose *c, const char *what)
 {
     error_set(c->heap->error, ASHLAR_FAILED, "internal error: %s: %s", c->function->decl->name,
               what);
-    longjmp(*c->heap->bail, 1);
+    heap_leave(c->heap, c->heap->error);
 }
 
 /* ---- operands ---- */
 
-/* In the order of enum x86_register, which begins with the six that carry arguments. */
-const char *x86_name(enum x86_register r, int bytes)
+/* A register at a width of 1, 2, 4 or 8 bytes. In the order of enum x86_register, which begins with
+ * the six that carry arguments. */
+static const char *register_name(enum x86_register r, int bytes)
 {
     static const char *const names[9][4] = {
         {"%dil", "%di", "%edi", "%rdi"},    {"%sil", "%si", "%esi", "%rsi"},
@@ -112,11 +113,11 @@ static void load_integer(struct compose *c, int64_t value, int bytes, enum x86_r
     /* a 32-bit move clears the upper half */
     if (bytes < 8 || (value >= 0 && value <= UINT32_MAX))
         x86_emit(c, "movl\t$%lld, %s", (long long)(bytes < 8 ? (int32_t)value : value),
-                 x86_name(r, 4));
+                 register_name(r, 4));
     else if (value >= INT32_MIN && value < 0)
-        x86_emit(c, "movq\t$%lld, %s", (long long)value, x86_name(r, 8));
+        x86_emit(c, "movq\t$%lld, %s", (long long)value, register_name(r, 8));
     else
-        x86_emit(c, "movabsq\t$%lld, %s", (long long)value, x86_name(r, 8));
+        x86_emit(c, "movabsq\t$%lld, %s", (long long)value, register_name(r, 8));
 }
 
 static void load_scalar(struct compose *c, struct x86_memory m, enum ir_type type,
@@ -130,19 +131,19 @@ static void load_scalar(struct compose *c, struct x86_memory m, enum ir_type typ
     if ((size_t)type >= sizeof moves / sizeof *moves || !moves[type])
         x86_internal(c, "a skeleton value is neither integer nor pointer");
     x86_emit(c, "%s\t%s, %s", moves[type], x86_text(c, m, 0),
-             x86_name(r, ir_type_size(type) == 8 ? 8 : 4));
+             register_name(r, ir_type_size(type) == 8 ? 8 : 4));
 }
 
 static void load_address(struct compose *c, const struct ir_expr *e, enum x86_register r)
 {
     const struct ir_object *o = e->object;
     if (!in_frame(o) && bind_by_table(o, c->pic)) {
-        x86_emit(c, "movq\t%s@GOTPCREL(%%rip), %s", compose_name(c, o), x86_name(r, 8));
+        x86_emit(c, "movq\t%s@GOTPCREL(%%rip), %s", compose_name(c, o), register_name(r, 8));
         if (e->value)
-            x86_emit(c, "addq\t$%lld, %s", (long long)e->value, x86_name(r, 8));
+            x86_emit(c, "addq\t$%lld, %s", (long long)e->value, register_name(r, 8));
         return;
     }
-    x86_emit(c, "leaq\t%s, %s", x86_text(c, x86_object(c, o), e->value), x86_name(r, 8));
+    x86_emit(c, "leaq\t%s, %s", x86_text(c, x86_object(c, o), e->value), register_name(r, 8));
 }
 
 void x86_load(struct compose *c, const struct ir_expr *value, enum x86_register r)
@@ -175,11 +176,11 @@ void x86_load_bytes(struct compose *c, struct x86_memory m, int bytes, enum x86_
         enum x86_register to = i == n - 1 ? r : X86_RAX;
         at -= parts[i];
         if (i < n - 1)
-            x86_emit(c, "shlq\t$%d, %s", 8 * parts[i], x86_name(r, 8));
+            x86_emit(c, "shlq\t$%d, %s", 8 * parts[i], register_name(r, 8));
         x86_emit(c, "%s\t%s, %s", moves[parts[i]], x86_text(c, m, at),
-                 x86_name(to, parts[i] == 8 ? 8 : 4));
+                 register_name(to, parts[i] == 8 ? 8 : 4));
         if (i < n - 1)
-            x86_emit(c, "orq\t%%rax, %s", x86_name(r, 8));
+            x86_emit(c, "orq\t%%rax, %s", register_name(r, 8));
     }
 }
 
@@ -190,8 +191,8 @@ void x86_store_bytes(struct compose *c, enum x86_register r, struct x86_memory m
     int parts[3], n = split_bytes(bytes, parts), at = 0;
     for (int i = 0; i < n; i++) {
         if (i)
-            x86_emit(c, "shrq\t$%d, %s", 8 * parts[i - 1], x86_name(r, 8));
-        x86_emit(c, "%s\t%s, %s", moves[parts[i]], x86_name(r, parts[i]), x86_text(c, m, at));
+            x86_emit(c, "shrq\t$%d, %s", 8 * parts[i - 1], register_name(r, 8));
+        x86_emit(c, "%s\t%s, %s", moves[parts[i]], register_name(r, parts[i]), x86_text(c, m, at));
         at += parts[i];
     }
 }
@@ -396,7 +397,8 @@ static void save_registers(struct compose *c, const struct x86_state *s)
 {
     struct x86_memory area = slot(c, s->save_area);
     for (int i = s->named.n_int; i < 6; i++)
-        x86_emit(c, "movq\t%s, %s", x86_name((enum x86_register)i, 8), x86_text(c, area, 8 * i));
+        x86_emit(c, "movq\t%s, %s", register_name((enum x86_register)i, 8),
+                 x86_text(c, area, 8 * i));
     if (s->named.n_sse >= 8)
         return;
     int skip = c->next_local++;
@@ -558,8 +560,8 @@ static void branch(struct compose *c, const struct ir_instr *i)
     compose_label(c, i->label, label);
     x86_load(c, i->value, X86_RAX);
     int bytes = ir_type_size(i->value->type) == 8 ? 8 : 4;
-    x86_emit(c, "test%c\t%s, %s", bytes == 8 ? 'q' : 'l', x86_name(X86_RAX, bytes),
-             x86_name(X86_RAX, bytes));
+    x86_emit(c, "test%c\t%s, %s", bytes == 8 ? 'q' : 'l', register_name(X86_RAX, bytes),
+             register_name(X86_RAX, bytes));
     x86_emit(c, "jne\t%s", label);
 }
 

@@ -12,9 +12,6 @@ enum x86_register { X86_RDI, X86_RSI, X86_RDX, X86_RCX, X86_R8, X86_R9, X86_RAX,
 
 enum abi_class { ABI_NONE, ABI_INTEGER, ABI_SSE, ABI_X87, ABI_X87UP, ABI_MEMORY };
 
-/** The classes of an aggregate's two eightbytes; of one that goes by memory the first is MEMORY. */
-void abi_classify(const struct type *t, enum abi_class out[2]);
-
 /** Where an argument or a result travels. */
 struct abi_place {
     enum { ABI_NOWHERE, ABI_REGISTERS, ABI_STACK } kind; /* NOWHERE: an empty record */
@@ -74,8 +71,6 @@ enum { X86_SAVE_GENERAL = 48, X86_SAVE_BYTES = 176 };
 __attribute__((format(printf, 2, 3))) void x86_emit(struct compose *c, const char *format, ...);
 _Noreturn void x86_internal(struct compose *c, const char *what);
 
-/** A register's name at a width of 1, 2, 4 or 8 bytes. */
-const char *x86_name(enum x86_register r, int bytes);
 const char *x86_text(struct compose *c, struct x86_memory m, int64_t add);
 
 /** An object as an operand; r10 is used to get at it when it is reached by the table. */

@@ -90,7 +90,8 @@ static void classify_at(const struct type *t, int64_t offset, enum abi_class out
         out[i] = merge(out[i], own[i]);
 }
 
-void abi_classify(const struct type *t, enum abi_class out[2])
+/* The classes of an aggregate's two eightbytes; of one that goes by memory the first is MEMORY. */
+static void abi_classify(const struct type *t, enum abi_class out[2])
 {
     out[0] = out[1] = ABI_NONE;
     if (t->size > 16) {

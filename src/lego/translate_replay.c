@@ -4,7 +4,7 @@
  * learns. Which answer is right is not its business.
  */
 #include "base/os.h"
-#include "lego/cache.h"
+#include "lego/block_text.h"
 #include "lego/json_line.h"
 #include "lego/translator.h"
 
@@ -79,7 +79,7 @@ static ashlar_status read_line(void *context, json_t *object, int line, ashlar_e
     if (key)
         memcpy(answer.key, key, sizeof answer.key);
     else
-        cache_key(block, block_length, answer.key);
+        block_text_key(block, block_length, answer.key);
     if (sample) {
         json_int_t n = json_integer_value(sample);
         if (!json_is_integer(sample) || n < 0 || n > SAMPLE_MAX)

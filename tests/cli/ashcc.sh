@@ -6,6 +6,7 @@
 ashcc=$build/ashcc
 teacher=$build/tools/teacher
 [ -x "$ashcc" ] && [ -x "$teacher" ] || skip "no ashcc or tools/teacher in $build"
+need_verifier
 cd "$work" || exit 1
 unset ASHCC_CC
 export XDG_CACHE_HOME="$work/home" ASHLAR_SHARE="$root/share"
@@ -63,8 +64,11 @@ expect 2 "$ashcc" -c x.cpp
 err_has 'only C and assembly'
 expect 2 "$ashcc" --translator=oracle -c half.c
 err_has 'is not model, http or replay:FILE'
-expect 3 "$ashcc" -c missing.c
-err_has 'missing.c: preprocessing failed'
+expect 1 "$ashcc" -c missing.c
+err_is 'ashcc: missing.c: No such file or directory'
+echo '#error no' > error.c
+expect 3 "$ashcc" -c error.c
+err_has 'error.c: preprocessing failed'
 [ ! -e missing.o ] || fail "an output of a failed compilation"
 
 # ---- help and manual

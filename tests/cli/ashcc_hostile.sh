@@ -6,6 +6,7 @@
 ashcc=$build/ashcc
 teacher=$build/tools/teacher
 [ -x "$ashcc" ] && [ -x "$teacher" ] || skip "no ashcc or tools/teacher in $build"
+need_verifier
 cd "$work" || exit 1
 unset ASHCC_CC
 export XDG_CACHE_HOME="$work/home" ASHLAR_SHARE="$root/share" TMPDIR="$work/tmp"

@@ -5,7 +5,7 @@
  * Sources: src/lego/translate_replay.c src/lego/cache.c src/lego/json_line.c
  * Libraries: -lsqlite3 -ljansson
  */
-#include "lego/cache.h"
+#include "lego/block_text.h"
 #include "lego/translator.h"
 
 #include <stdint.h>
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK((status == ASHLAR_OK) == (t != NULL));
     if (!t)
         return 0;
-    cache_key("A\n", 2, block.key);
+    block_text_key("A\n", 2, block.key);
     for (int i = 0; i < 3; i++)
         buf_init(&items[i].answer, 1 << 20);
     CHECK(t->translate(t, items, 3, NULL) == ASHLAR_OK);

@@ -1,5 +1,6 @@
 /* The fragment cache: kept, replaced, shared, shipped; damaged, foreign and forged files are
  * refused. */
+#include "lego/block_text.h"
 #include "lego/cache.h"
 
 #include <fcntl.h>
@@ -46,7 +47,7 @@ static const char *path_of(const char *name)
 static ashlar_status put(struct cache *c, const char *block, const char *fragment, int version)
 {
     char key[33];
-    cache_key(block, strlen(block), key);
+    block_text_key(block, strlen(block), key);
     struct cache_entry entry = {.key = key,
                                 .target = "x86-64",
                                 .block = block,
@@ -65,7 +66,7 @@ static const char *get(struct cache *c, const char *block, int version)
     char key[33];
     struct buf fragment, provenance;
     bool found = true;
-    cache_key(block, strlen(block), key);
+    block_text_key(block, strlen(block), key);
     buf_init(&fragment, 200);
     buf_init(&provenance, 200);
     assert_int_equal(
@@ -114,7 +115,7 @@ static void the_block_text_decides(void **state)
 {
     (void)state;
     char key[33];
-    cache_key(block_a, strlen(block_a), key);
+    block_text_key(block_a, strlen(block_a), key);
     struct cache_entry entry = {.key = key,
                                 .target = "x86-64",
                                 .block = block_b,
@@ -244,7 +245,7 @@ static void damage_is_noticed_or_harmless(void **state)
         ashlar_status status = cache_open(path_of("c"), &other, NULL);
         for (int i = 0; i < 100 && status == ASHLAR_OK; i++) {
             snprintf(block, sizeof block, "block x86-64\nint v1\nbegin\nv1 = %d;\nend\n", i);
-            cache_key(block, strlen(block), key);
+            block_text_key(block, strlen(block), key);
             buf_clear(&fragment);
             status =
                 cache_get(other, key, block, "x86-64", 1, &fragment, &provenance, &found, NULL);
@@ -272,7 +273,7 @@ static void keys_are_the_hash_of_the_text(void **state)
 {
     (void)state;
     char key[33];
-    cache_key("", 0, key);
+    block_text_key("", 0, key);
     assert_string_equal(key, "99aa06d3014798d86001c324468d497f"); /* XXH3-128 of nothing */
 }
 

@@ -340,6 +340,26 @@ static void the_cache_answers_and_is_not_believed(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* The bytes of d are data; 1.5 is what g() returns. */
+static void only_constants_that_code_names_are_written(void **state)
+{
+    (void)state;
+    static const char source[] = "double d = 2.5; float z[2] = {3.5f, 4.5f};\n"
+                                 "double g(void) { return 1.5; }\n";
+    struct script none = script_of(NULL, 0);
+    struct compilation *c = compile(source, &none, NULL);
+    struct buf text;
+    ashlar_error err = {0};
+    int labels = 0;
+    buf_init(&text, 1 << 20);
+    assert_int_equal(compile_compose(c, &text, &err), ASHLAR_OK);
+    for (const char *at = text.data; (at = strstr(at, "\n.Lk")); at++)
+        labels++;
+    assert_int_equal(labels, 1);
+    buf_fini(&text);
+    compile_free(c);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, reset)
@@ -356,6 +376,7 @@ int main(void)
         TEST(a_fixed_granularity_is_not_left),
         TEST(it_can_be_cancelled), TEST(coarser_blocks_are_tried_once),
         TEST(the_cache_answers_and_is_not_believed),
+        TEST(only_constants_that_code_names_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ struct server {
     int listener, port;
     pthread_t thread;
     atomic_int requests, most_at_once, at_once, failures;
+    atomic_int connections;      /* whose threads still use this */
     int fail_first, fail_with;   /* so many requests are answered with this status */
     const char *extra_header;
     const char *content;         /* of the message; NULL: "```\nn<number>\n```" */
@@ -105,6 +106,7 @@ static void *serve_one(void *argument)
     close(c->fd);
     free(text);
     free(c);
+    atomic_fetch_sub(&s->connections, 1);
     return NULL;
 }
 
@@ -118,6 +120,7 @@ static void *serve(void *argument)
         struct connection *c = malloc(sizeof *c);
         pthread_t thread;
         *c = (struct connection){s, fd};
+        atomic_fetch_add(&s->connections, 1);
         pthread_create(&thread, NULL, serve_one, c);
         pthread_detach(thread);
     }
@@ -143,9 +146,8 @@ static void server_stop(struct server *s)
     shutdown(s->listener, SHUT_RDWR);
     close(s->listener);
     pthread_join(s->thread, NULL);
-    while (atomic_load(&s->at_once)) /* detached connections still use it */
+    while (atomic_load(&s->connections))
         usleep(1000);
-    usleep(20000);
     free(s);
 }
 

@@ -206,7 +206,7 @@ static void data_that_are_refused_leave_the_others(void **state)
     unit_free(ir->unit);
 }
 
-/** What the result's type cannot hold is refused: exact arithmetic would overflow, -1L would not. */
+/* What the result's type cannot hold is refused: exact arithmetic would overflow, -1L would not. */
 static void overflow_with_a_literal_of_the_other_sign(void **state)
 {
     (void)state;
@@ -230,6 +230,25 @@ static void regions_are_nested_statements(void **state)
     assert_int_equal(f->regions[0].parent, -1);
     assert_int_equal(f->regions[0].first, 0);
     assert_int_equal(f->regions[0].last, f->n_code);
+    unit_free(ir->unit);
+}
+
+/* Its reason names a file whose name ends a comment. */
+static void a_refusal_stays_within_its_comment(void **state)
+{
+    (void)state;
+    struct ir_unit *ir = lowered_unit("# 1 \"a*/ int nonsense[-1]; /*/b.c\"\n"
+                                      "int f(void) { __asm__(\"nop\"); return 1; }\n"
+                                      "int main(void) { return 3; }\n");
+    struct buf text;
+    assert_non_null(lowered_refusal(ir));
+    buf_init(&text, LOWERED_TEXT_MAX);
+    ir_print_unit(ir, &text);
+    assert_false(text.failed);
+    assert_non_null(strstr(text.data, "nonsense"));
+    char output[1];
+    assert_int_equal(lowered_build_and_run(text.data, text.length, "", 10, output), 3);
+    buf_fini(&text);
     unit_free(ir->unit);
 }
 
@@ -264,6 +283,7 @@ int main(void)
         cmocka_unit_test(data_that_are_refused_leave_the_others),
         cmocka_unit_test(overflow_with_a_literal_of_the_other_sign),
         cmocka_unit_test(regions_are_nested_statements),
+        cmocka_unit_test(a_refusal_stays_within_its_comment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Transcripts: which line answers which sample of which block, and what is no transcript. */
-#include "lego/cache.h"
+#include "lego/block_text.h"
 #include "lego/translator.h"
 
 #include <setjmp.h>
@@ -19,7 +19,7 @@ static int make_keys(void **state)
     struct block *blocks[] = {&block_a, &block_b, &block_c};
     for (int i = 0; i < 3; i++) {
         blocks[i]->text_length = 2;
-        cache_key(blocks[i]->text, 2, blocks[i]->key);
+        block_text_key(blocks[i]->text, 2, blocks[i]->key);
     }
     return 0;
 }

@@ -42,18 +42,24 @@ static void check(const char *text, const int64_t *values, int n, const char *fr
     hand_free(&h);
 }
 
+/* Skips where a wild pointer of the reference met a sanitizer's shadow memory and did not fault. */
+static void skip_if_hidden(const struct verdict *verdict)
+{
+#ifdef __SANITIZE_ADDRESS__
+    if (strstr(verdict->message, "UNMAPPED")) {
+        printf("# AddressSanitizer's shadow memory hides a fault: %s\n", verdict->message);
+        skip();
+    }
+#endif
+    (void)verdict;
+}
+
 static void accept(const char *text, const char *fragment)
 {
     struct verdict verdict;
     int64_t values[] = {5, 7, 3};
     check(text, values, 3, fragment, &verdict);
-#ifdef __SANITIZE_ADDRESS__
-    /* a wild pointer of the reference met the shadow memory and did not fault */
-    if (strstr(verdict.message, "UNMAPPED")) {
-        printf("# AddressSanitizer's shadow memory hides a fault: %s\n", verdict.message);
-        skip();
-    }
-#endif
+    skip_if_hidden(&verdict);
     if (!verdict.accepted)
         fail_msg("rejected (%s): %s\n%s%s", verify_level_name(verdict.level), verdict.message, text,
                  fragment);
@@ -518,6 +524,7 @@ static void test_members_far_behind_a_pointer(void **state)
     static const int64_t values[] = {64036, 15};
     struct verdict verdict;
     check(text, values, 2, "movq v1(%rbp), %rax\naddq $c1, %rax\nmovl $c2, (%rax)\n", &verdict);
+    skip_if_hidden(&verdict);
     assert_true(verdict.accepted);
     assert_in_range(verdict.vectors, 200, 5000);
     check(text, values, 2, "movq v1(%rbp), %rax\naddq $c1, %rax\nmovw $c2, (%rax)\n", &verdict);
