@@ -11,6 +11,7 @@
 #include "ashcc/process.h"
 #include "ashcc/ui.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "lego/share.h"
 #include "lego/target.h"
 #include "lego/type.h"
@@ -362,7 +363,7 @@ static ashlar_status compile_by_cc(const struct differential_options *o, struct 
 
 static ashlar_status write_text(const char *path, const struct buf *text, ashlar_error *err)
 {
-    return text->failed ? error_memory(err, text->max, path) : ui_write_file(path, text, err);
+    return text->failed ? error_memory(err, text->max, path) : output_write_file(path, text, err);
 }
 
 /* One version with the harness and the table of calls, as a program. */

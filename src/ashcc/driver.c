@@ -14,6 +14,7 @@
 #include "ashcc/ui.h"
 #include "ashcc/unit.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "lego/json_line.h"
 
 #include <errno.h>
@@ -132,7 +133,7 @@ static ashlar_status put_text(struct driver *d, int index, ashlar_error *err)
     ashlar_status status = in->kind == INPUT_C ? preprocess(d, in, &text, err)
                                                : os_read_file(in->path, &text, err);
     if (status == ASHLAR_OK && !d->a->dry_run)
-        status = ui_write_file(path, &text, err);
+        status = output_write_file(path, &text, err);
     buf_fini(&text);
     return status;
 }
@@ -168,7 +169,7 @@ static ashlar_status assemble(struct driver *d, const char *source, const char *
 {
     struct words command = {0};
     char draft[PATH_MOST];
-    ui_draft(output, draft, sizeof draft);
+    output_draft(output, draft, sizeof draft);
     words_add(&command, d->cc);
     words_add(&command, "-c");
     words_add_all(&command, &d->a->assemble);
@@ -181,8 +182,8 @@ static ashlar_status assemble(struct driver *d, const char *source, const char *
     words_add(&command, draft);
     ashlar_status status = run(d, &command, "assembling", name, NULL, ASHLAR_FAILED, err);
     if (status == ASHLAR_OK && !d->a->dry_run)
-        return ui_commit(draft, output, err);
-    ui_discard(draft, output);
+        return output_commit(draft, output, err);
+    output_discard(draft, output);
     return status;
 }
 
@@ -196,8 +197,8 @@ static ashlar_status publish(struct driver *d, const char *path, const char *out
     buf_init(&text, REPORT_MAX);
     ashlar_status status = d->a->dry_run ? ASHLAR_OK : os_read_file(path, &text, err);
     if (status == ASHLAR_OK && !d->a->dry_run)
-        status = output ? ui_write_file(output, &text, err)
-                        : ui_write(STDOUT_FILENO, &text, "standard output", err);
+        status = output ? output_write_file(output, &text, err)
+                        : output_write(STDOUT_FILENO, &text, "standard output", err);
     buf_fini(&text);
     return status;
 }
@@ -276,7 +277,7 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
     char draft[PATH_MOST];
     int next = 0;
     bool atomic = false;
-    ui_draft(output, draft, sizeof draft);
+    output_draft(output, draft, sizeof draft);
     words_add(&command, d->cc);
     for (int i = 0; i < a->link.n; i++) {
         bool input = next < a->n_inputs && a->inputs[next].place == i;
@@ -294,8 +295,8 @@ static ashlar_status link_all(struct driver *d, ashlar_error *err)
     words_add(&command, draft);
     ashlar_status status = run(d, &command, "linking", output, NULL, ASHLAR_FAILED, err);
     if (status == ASHLAR_OK && !a->dry_run)
-        return ui_commit(draft, output, err);
-    ui_discard(draft, output);
+        return output_commit(draft, output, err);
+    output_discard(draft, output);
     return status;
 }
 
@@ -332,7 +333,7 @@ static ashlar_status write_report(struct driver *d, ashlar_error *err)
     json_line_set(&out, all, "files", files);
     json_line_append(&out, all);
     if (status == ASHLAR_OK)
-        status = ui_write_file(settings.report, &out, err);
+        status = output_write_file(settings.report, &out, err);
     buf_fini(&out);
     return status;
 }
@@ -375,16 +376,16 @@ static ashlar_status check_outputs(struct driver *d, ashlar_error *err)
     for (int i = 0; i < a->n_inputs && status == ASHLAR_OK; i++) {
         const struct input *in = &a->inputs[i];
         if (in->kind == INPUT_C && a->dependencies)
-            status = ui_check_output(dependencies_of(d, in), err);
+            status = output_check(dependencies_of(d, in), err);
         if (status == ASHLAR_OK && in->kind != INPUT_LINKED && makes_each)
-            status = ui_check_output(output_of(d, in, i), err);
+            status = output_check(output_of(d, in, i), err);
     }
     if (status == ASHLAR_OK && a->output)
-        status = ui_check_output(a->output, err);
+        status = output_check(a->output, err);
     else if (status == ASHLAR_OK && a->stage == STAGE_LINK && !settings.dump)
-        status = ui_check_output("a.out", err);
+        status = output_check("a.out", err);
     if (status == ASHLAR_OK && settings.report)
-        status = ui_check_output(settings.report, err);
+        status = output_check(settings.report, err);
     return status;
 }
 

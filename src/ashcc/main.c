@@ -10,6 +10,7 @@
 #include "ashcc/settings.h"
 #include "ashcc/ui.h"
 #include "ashcc/unit.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +36,7 @@ static int print(void (*make)(struct buf *out))
     ashlar_error err = {0};
     buf_init(&b, HELP_MAX);
     make(&b);
-    ashlar_status status = ui_write(STDOUT_FILENO, &b, "standard output", &err);
+    ashlar_status status = output_write(STDOUT_FILENO, &b, "standard output", &err);
     buf_fini(&b);
     return status == ASHLAR_OK ? 0 : ui_fail(&err);
 }

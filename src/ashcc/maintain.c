@@ -4,6 +4,7 @@
 #include "ashcc/settings.h"
 #include "ashcc/ui.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "lego/cache.h"
 #include "lego/verify.h"
 
@@ -37,9 +38,9 @@ static ashlar_status export(struct cache *cache, ashlar_error *err)
     buf_init(&text, TEXT_MAX);
     ashlar_status status = cache_export(cache, &text, err);
     if (status == ASHLAR_OK && strcmp(settings.cache_export, "-") == 0)
-        status = ui_write(STDOUT_FILENO, &text, "standard output", err);
+        status = output_write(STDOUT_FILENO, &text, "standard output", err);
     else if (status == ASHLAR_OK)
-        status = ui_write_file(settings.cache_export, &text, err);
+        status = output_write_file(settings.cache_export, &text, err);
     buf_fini(&text);
     return status;
 }

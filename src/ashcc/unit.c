@@ -9,6 +9,7 @@
 #include "ashcc/settings.h"
 #include "ashcc/ui.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "lego/compile.h"
 #include "lego/fallback.h"
 #include "lego/share.h"
@@ -286,7 +287,7 @@ static ashlar_status check_functions(struct unit_job *job, int *code, ashlar_err
         differential_run(&o, compile_ir(job->compilation), compile_report(job->compilation),
                          &job->out, &table, &differing, err);
     if (status == ASHLAR_OK)
-        status = ui_write(STDOUT_FILENO, &table, "standard output", err);
+        status = output_write(STDOUT_FILENO, &table, "standard output", err);
     if (status == ASHLAR_OK && differing) {
         fprintf(stderr, "ashcc: %s: --differential: %d function%s from cc's\n",
                 job->input->path, differing, differing == 1 ? " differs" : "s differ");
@@ -341,12 +342,12 @@ static ashlar_status tell(struct unit_job *job, ashlar_error *err)
     buf_init(&b, TEXT_MAX);
     if (settings.report) {
         report_json(report, &b);
-        status = ui_write_file(job->report_path, &b, err);
+        status = output_write_file(job->report_path, &b, err);
         buf_clear(&b);
     }
     if (status == ASHLAR_OK && settings.explain) {
         report_explain(report, &b);
-        status = ui_write(STDOUT_FILENO, &b, "standard output", err);
+        status = output_write(STDOUT_FILENO, &b, "standard output", err);
         buf_clear(&b);
     }
     bool watched = os_is_terminal(STDERR_FILENO) && !settings.quiet;
@@ -379,7 +380,7 @@ static ashlar_status compile(struct unit_job *job, int *code, ashlar_error *err)
         status = tell(job, err);
     /* also when --differential found a difference: then nothing is to be assembled */
     if (status == ASHLAR_OK && *code == 0)
-        status = ui_write_file(job->assembly_path, &job->out, err);
+        status = output_write_file(job->assembly_path, &job->out, err);
     return status;
 }
 

@@ -9,6 +9,7 @@
 #include "cli/chat_loop.h"
 
 #include "base/os.h"
+#include "base/output.h"
 #include "cli/cli.h"
 #include "cli/prompt.h"
 
@@ -115,7 +116,7 @@ static ashlar_status turn(struct generator *g, const struct chat_loop_options *o
     }
     if (options->chat && !conversation_add(c, "assistant", g->text.data, g->text.length))
         return error_memory(err, g->text.length, "the conversation");
-    status = output_write(STDOUT_FILENO, "\n", 1, err);
+    status = output_bytes(STDOUT_FILENO, "\n", 1, "standard output", err);
     if (!options->quiet)
         report_line(report, &result);
     return status;

@@ -59,14 +59,6 @@ bool cli_parse(const struct command *command, int argc, char **argv, const char 
 /** Write the buffer to stdout; returns the exit code: 1, with a message, when that fails. */
 int cli_print(const struct buf *b);
 
-/* ---- standard output (output.c) ------------------------------------------------------------ */
-
-/**
- * Write all bytes to a descriptor, unbuffered, past interruptions and short writes.
- * Errors: FAILED (closed pipe, full disk), said as "cannot write standard output: why".
- */
-ashlar_status output_write(int fd, const char *bytes, size_t n, ashlar_error *err);
-
 /* ---- Ctrl-C (interrupt.c) ------------------------------------------------------------------ */
 
 /** Ignore SIGPIPE, catch SIGINT: the first stops the evaluation, a second one leaves with 130. */

@@ -7,6 +7,7 @@
  */
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "cli/cli.h"
 #include "cli/engine_options.h"
 #include "cli/json_text.h"
@@ -221,6 +222,8 @@ int cmd_calibrate(int argc, char **argv)
         return code;
     interrupt_install();
     ashlar_status status = check_settings(&err);
+    if (status == ASHLAR_OK)
+        status = output_check(set.output, &err);
     if (status == ASHLAR_OK)
         status = calibrate_run(&c, &err);
     code = status == ASHLAR_OK ? print_result(&c) : cli_fail(&err);

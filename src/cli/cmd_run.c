@@ -6,6 +6,7 @@
  * else.
  */
 #include "base/os.h"
+#include "base/output.h"
 #include "cli/chat_loop.h"
 #include "cli/cli.h"
 #include "cli/engine_options.h"
@@ -250,7 +251,7 @@ static int finish(const struct generator *g, const struct report *report,
         code = print_json(g, report, result);
     else if (os_is_terminal(STDOUT_FILENO) && g->text.length > 0 &&
              g->text.data[g->text.length - 1] != '\n')
-        output_write(STDOUT_FILENO, "\n", 1, NULL);
+        output_bytes(STDOUT_FILENO, "\n", 1, "standard output", NULL);
     if (!set.quiet)
         report_line(report, result);
     if (code == ASHLAR_OK && result->reason == STOP_INTERRUPT)
@@ -266,7 +267,7 @@ static int run_once(struct generator *g, const struct report *report, const stru
 
     ashlar_status status = make_prompt(g->engine, report->chat, text, &prompt, &err);
     if (status == ASHLAR_OK && set.echo && !set.json)
-        status = output_write(STDOUT_FILENO, text->data, text->length, &err);
+        status = output_bytes(STDOUT_FILENO, text->data, text->length, "standard output", &err);
     if (status == ASHLAR_OK)
         status = generate(g, prompt.ids, prompt.n, &result, &err);
     free(prompt.ids);

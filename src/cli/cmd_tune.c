@@ -9,6 +9,7 @@
  */
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "base/rng.h"
 #include "cli/cli.h"
 #include "cli/engine_options.h"
@@ -17,7 +18,6 @@
 #include "kvswap/tuner.h"
 #include "model/model.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,18 +436,9 @@ static void write_profile(const struct tune *t, struct buf *out)
 static ashlar_status save_profile(const struct tune *t, ashlar_error *err)
 {
     struct buf out;
-    ashlar_status status = ASHLAR_OK;
     buf_init(&out, 1 << 20);
     write_profile(t, &out);
-    if (out.failed)
-        status = error_memory(err, out.length, "the profile");
-    FILE *file = status == ASHLAR_OK ? fopen(set.output, "w") : NULL;
-    if (status == ASHLAR_OK) {
-        bool written = file && fwrite(out.data, 1, out.length, file) == out.length;
-        if ((file && fclose(file) != 0) || !written)
-            status = error_errno(err, ASHLAR_FAILED, errno, "%s: cannot write the profile",
-                                 set.output);
-    }
+    ashlar_status status = output_write_file(set.output, &out, err);
     buf_fini(&out);
     return status;
 }
@@ -548,6 +539,8 @@ int cmd_tune(int argc, char **argv)
         t->options.n_sessions = set.batch;
         status = engine_options_apply(&t->options, &err);
     }
+    if (status == ASHLAR_OK && set.output)
+        status = output_check(set.output, &err);
     if (status == ASHLAR_OK)
         status = tune_run(t, &err);
     if (status == ASHLAR_OK && set.output)

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/output.h"
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -101,7 +102,7 @@ static ashlar_status pass_on(struct generator *g, ashlar_error *err)
         !buf_append(&g->text, g->fresh.data, g->fresh.length))
         return error_memory(err, g->text.length, "generated text");
     if (g->out_fd >= 0 && g->fresh.length > 0)
-        status = output_write(g->out_fd, g->fresh.data, g->fresh.length, err);
+        status = output_bytes(g->out_fd, g->fresh.data, g->fresh.length, "standard output", err);
     buf_clear(&g->fresh);
     return status;
 }

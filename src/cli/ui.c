@@ -2,6 +2,7 @@
  * ui.c: what the user sees besides data: errors, help, warnings, the progress bar. All of it goes
  * to stderr, except help that was asked for.
  */
+#include "base/output.h"
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -26,7 +27,7 @@ int cli_print(const struct buf *b)
     if (b->failed)
         error_memory(&err, b->length, "output");
     else
-        output_write(STDOUT_FILENO, b->data, b->length, &err);
+        output_bytes(STDOUT_FILENO, b->data, b->length, "standard output", &err);
     return err.status == ASHLAR_OK ? ASHLAR_OK : cli_fail(&err);
 }
 
