@@ -141,7 +141,7 @@ struct kv {
     int n_stream;
     unsigned char *windows[2]; /* the same twice when there is one; NULL with plan.slot_windows */
     struct aio_request window_reads[2];
-    struct iovec *window_pieces[2]; /* of those reads */
+    struct iovec *window_pieces[2]; /* of those reads; the same twice when there is one window */
     int stream_submitted, stream_used; /* over all layers */
     struct stage stages[2];
     int stage;

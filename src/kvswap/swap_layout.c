@@ -161,8 +161,9 @@ static void place_requests(struct kv *kv, struct cursor *c)
         kv->stages[i].requests = take(c, stage, sizeof *kv->stages[i].requests, 64);
         kv->stages[i].pieces =
             take(c, store_pieces(&p->shape, p->stage_groups, false), sizeof(struct iovec), 64);
-        kv->window_pieces[i] =
-            take(c, store_pieces(&p->shape, p->window_groups, false), sizeof(struct iovec), 64);
+        size_t pieces = store_pieces(&p->shape, p->window_groups, false);
+        kv->window_pieces[i] = i < p->n_windows ? take(c, pieces, sizeof(struct iovec), 64)
+                                                : kv->window_pieces[0];
         kv->stages[i].owners = take(c, stage, sizeof(int), 64);
     }
 }

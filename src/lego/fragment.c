@@ -73,7 +73,7 @@ static bool take_word(struct scan *s, char out[16])
 /** Decimal or hexadecimal, up to 64 bits unsigned; the caller applies the sign. */
 static bool take_number(struct scan *s, uint64_t *out)
 {
-    char digits[32];
+    char digits[32] = "";
     size_t n = 0;
     const char *p = s->at;
     while (p < s->end && isalnum((unsigned char)*p) && n < sizeof digits - 1)
