@@ -40,8 +40,8 @@ static bool is_special(const char *path)
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
 }
 
-/* Beside the output, as rename() does not cross file systems. The process's number keeps two
- * compilations of one file apart. */
+/* Beside the output, as rename() does not cross file systems. The process's number keeps two that
+ * write one file apart. */
 void output_draft(const char *path, char *draft, size_t capacity)
 {
     int n = is_special(path) ? -1 : snprintf(draft, capacity, "%s.%ld.tmp", path, (long)getpid());

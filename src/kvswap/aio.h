@@ -3,9 +3,9 @@
  *
  * A request belongs to the caller, who keeps it and its buffer unchanged from aio_submit until
  * aio_wait has returned for it. Implementations continue short transfers and retry what may pass
- * (aio_retry); what remains an error ends up in the request. With O_DIRECT buffers, offsets and sizes
- * are multiples of the device's sectors (store.h); AIO_ALIGN suits all devices. One thread uses an
- * aio at a time.
+ * (aio_retry); what remains an error ends up in the request. With O_DIRECT buffers, offsets and
+ * sizes are multiples of the device's sectors (store.h); AIO_ALIGN suits all devices. One thread
+ * uses an aio at a time.
  *
  * Implementations: io_uring; a thread pool over pread and pwrite. Two more wrap another aio: a rate
  * limiter that makes a fast disk behave like a slow one, and a fault injector for tests.

@@ -27,6 +27,10 @@
  */
 enum { HEADER_BYTES = 4096, HEADER_VERSION = 2, STATE_OPEN = 1 };
 
+/*
+ * What is written between groups, and where what lies there is read to. Any number of transfers
+ * under way may share the second: nobody looks at it.
+ */
 static const unsigned char zeros[AIO_ALIGN] __attribute__((aligned(AIO_ALIGN)));
 static unsigned char unread[AIO_ALIGN] __attribute__((aligned(AIO_ALIGN)));
 

@@ -413,8 +413,10 @@ static ashlar_status shrink(const struct kv_config *c, struct swap_plan *p, ashl
     return ASHLAR_OK;
 }
 
-/* The most slots from `least` on that the budget and the options allow, by bisection: the size rises
- * with their number. False: not even so many. */
+/*
+ * The most slots from `least` on that the budget and the options allow, by bisection: the size
+ * rises with their number. False: not even so many.
+ */
 static bool grow_reuse(const struct kv_config *c, struct swap_plan *p, int least)
 {
     uint64_t budget = c->options->budget_bytes;

@@ -163,7 +163,7 @@ int tune_types(const struct kv_config *c, enum tensor_type *types)
 {
     types[0] = c->type;
     types[1] = TENSOR_Q8_0;
-    return c->options->type || c->head_dim % 32 != 0 ? 1 : 2;
+    return c->options->type || tensor_row_bytes(TENSOR_Q8_0, c->head_dim) == 0 ? 1 : 2;
 }
 
 /* Candidates of one KV type, sigma and selection, one for each group size that fits. */

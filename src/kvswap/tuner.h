@@ -63,8 +63,11 @@ struct tune_choice {
  */
 double tune_hit_share(double base, int select, int reuse, int n_groups);
 
-/** The KV types to choose from (room for 2): the one given in the options, or those that lose no
- * answers (docs/benchmarks.md); returns how many. */
+/**
+ * The KV types to choose from, into types (2): the one given in the options, or F16 and, where
+ * heads are whole blocks of it, Q8_0, which loses no answers (docs/benchmarks.md). Returns how
+ * many.
+ */
 int tune_types(const struct kv_config *c, enum tensor_type *types);
 
 /**

@@ -122,7 +122,11 @@ static void outputs_are_checked_before_they_are_written(void **state)
     assert_int_equal(output_check(path, NULL), ASHLAR_OK);
     assert_int_equal(output_check("-", NULL), ASHLAR_OK);
     assert_int_equal(output_check("/dev/null", NULL), ASHLAR_OK);
+    int here = open(".", O_RDONLY | O_DIRECTORY); /* maybe not for this user to write to */
+    assert_int_equal(chdir(folder), 0);
     assert_int_equal(output_check("relative", NULL), ASHLAR_OK);
+    assert_int_equal(fchdir(here), 0);
+    close(here);
     assert_int_equal(output_check(folder, &err), ASHLAR_FAILED);
     assert_non_null(strstr(err.message, "Is a directory"));
     assert_int_equal(output_check("/nonexistent/file", &err), ASHLAR_FAILED);
